@@ -1,0 +1,1 @@
+"""How are commands and queries reached over HTTP?"""

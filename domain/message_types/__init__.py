@@ -1,0 +1,1 @@
+"""Which occasions does a person have, and what does each message say?"""

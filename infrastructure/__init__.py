@@ -1,0 +1,1 @@
+"""Which real stores, buses, senders and clocks fulfil the ports?"""

@@ -1,0 +1,1 @@
+"""Through which outside senders can a message leave?"""

@@ -1,0 +1,1 @@
+"""What runs: settings, wiring, processes and the command line?"""

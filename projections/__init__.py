@@ -1,0 +1,1 @@
+"""What can the system tell? One file per read model."""

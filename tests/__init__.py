@@ -1,0 +1,1 @@
+"""Does the system do what it promises?"""
