@@ -69,6 +69,7 @@ class Group(Struct, frozen=True):
 
     appends: tuple[NewEvents, ...]
     origin: Origin | None = None  # else that of the whole append
+    readmit: bool = False  # may register under an erased person's external ID
 
 
 class Appended(Struct, frozen=True):
@@ -94,14 +95,15 @@ class EventStore(EventReader, Protocol):
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         """Write every group whose versions still hold, shared with whoever else appends now; blocks until it is durable.
 
-        A group that registers a user whose external ID is taken is lost. A registration makes the user's key, an erasure
-        destroys it.
+        A group that registers a user whose external ID is taken, or erased without `readmit`, is lost. A registration makes
+        the user's key, an erasure destroys it.
         """
 
     def user_of(self, external_id: str) -> UUID | None:
         """The user whom this external ID belongs to. Raises UserErasedError."""
 
-    def users_of(self, external_ids: Sequence[str]) -> dict[str, UUID | Literal["erased"]]: ...
+    def users_of(self, external_ids: Sequence[str]) -> dict[str, UUID | Literal["erased"]]:
+        """Whom each belongs to; one that was never seen is left out."""
 
     def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]: ...
 

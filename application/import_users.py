@@ -1,0 +1,191 @@
+"""Import people: check every line, then apply the last valid line of each person, in batches; a bad line stops nothing."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import date, datetime
+from itertools import islice
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.ports import EventStore, Group, NewEvents, Origin, Stream
+from domain import user
+from domain.errors import Invalid, Problem
+from domain.timezones import local_date
+from domain.user import Details, User, UserEvent
+from domain.user_details import parse_details
+
+BATCH = 1000
+
+
+class Record(Struct, frozen=True):
+    """One record of a file: the physical line where it starts, and its fields, or why it can't be read."""
+
+    line: int
+    fields: dict[str, Any] | Problem
+
+
+class StagedPerson(Struct, frozen=True):
+    """A valid line, waiting until the whole file has been read."""
+
+    line: int
+    details: Details
+
+
+class Staging(Protocol):
+    """Room for any number of valid lines, outside memory and never in clear."""
+
+    def put(self, people: list[StagedPerson]) -> None: ...
+
+    def last_lines(self, batch: int) -> Iterator[list[StagedPerson]]:
+        """The last line of each external ID, in batches."""
+
+
+class Rejection(Struct, frozen=True):
+    line: int
+    field: str
+    reason: str
+
+
+class ImportReport(Struct):
+    """What became of the lines. accepted: new people; changed, unchanged: known ones; superseded: a later line says it."""
+
+    accepted: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    rejected: int = 0
+
+
+class ImportOptions(Struct, frozen=True):
+    first_occasion: date | None = None  # of new people; today where each lives, if not given
+    dry_run: bool = False  # count, and change nothing
+    readmit: bool = False  # let an erased person's external ID register again
+
+
+def import_users(
+    records: Iterable[Record],
+    reject: Callable[[Rejection], None],
+    options: ImportOptions,
+    *,
+    staging: Staging,
+    store: EventStore,
+    types: Collection[str],
+    origin: Origin,
+    now: datetime,
+    new_id: Callable[[], UUID],
+    progress: Callable[[Literal["read", "applied"], int], None] = lambda _stage, _count: None,
+) -> ImportReport:
+    """Read every record before the first is applied, so that a file that breaks off (an exception of `records`) applies nothing.
+
+    `reject` is called once for every wrong field; `progress` with each batch of records read, then applied.
+    """
+    report = ImportReport()
+    valid = 0
+    for batch in _batches(records):
+        people = [person for record in batch if (person := _checked(record, reject, types, now))]
+        report.rejected += len(batch) - len(people)
+        valid += len(people)
+        staging.put(people)
+        progress("read", len(batch))
+    applied = 0
+    for staged in staging.last_lines(BATCH):
+        _apply(staged, reject, options, report, store, origin, now, new_id)
+        applied += len(staged)
+        progress("applied", len(staged))
+    report.superseded = valid - applied
+    return report
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _checked(record: Record, reject: Callable[[Rejection], None], types: Collection[str], now: datetime) -> StagedPerson | None:
+    if isinstance(record.fields, Problem):
+        problems = [record.fields]
+    else:
+        try:
+            details = parse_details(record.fields, types=types, now=now)
+            if details.external_id is not None:
+                return StagedPerson(record.line, details)
+            problems = [Problem("external_id", "is required: it says whom a later import means")]
+        except Invalid as invalid:
+            problems = invalid.problems
+    for problem in problems:
+        reject(Rejection(record.line, problem.field, problem.reason))
+    return None
+
+
+def _apply(
+    people: list[StagedPerson],
+    reject: Callable[[Rejection], None],
+    options: ImportOptions,
+    report: ImportReport,
+    store: EventStore,
+    origin: Origin,
+    now: datetime,
+    new_id: Callable[[], UUID],
+) -> None:
+    """Decide and append one batch; those who lost a race are decided afresh until none is left."""
+    while people:
+        owners = store.users_of([str(person.details.external_id) for person in people])
+        if not options.readmit:
+            people = _without_erased(people, owners, reject, report)
+        known = [owners.get(str(person.details.external_id)) for person in people]
+        ids = [owner if isinstance(owner, UUID) else new_id() for owner in known]
+        streams = store.load_users(ids)
+        decided = [_decide(person, streams[id_], id_, options, now) for person, id_ in zip(people, ids, strict=True)]
+        lost = frozenset() if options.dry_run else _append(decided, ids, streams, options.readmit, store, origin, now)
+        for index, events in enumerate(decided):
+            if index not in lost:
+                _count(report, is_new=streams[ids[index]].state is None, is_changed=bool(events))
+        people = [people[index] for index in sorted(lost)]
+
+
+def _without_erased(
+    people: list[StagedPerson],
+    owners: dict[str, UUID | Literal["erased"]],
+    reject: Callable[[Rejection], None],
+    report: ImportReport,
+) -> list[StagedPerson]:
+    erased = [person for person in people if owners.get(str(person.details.external_id)) == "erased"]
+    for person in erased:
+        reject(Rejection(person.line, "external_id", "erased"))
+    report.rejected += len(erased)
+    return [person for person in people if owners.get(str(person.details.external_id)) != "erased"] if erased else people
+
+
+def _decide(person: StagedPerson, stream: Stream[User], user_id: UUID, options: ImportOptions, now: datetime) -> list[UserEvent]:
+    if stream.state is not None:
+        return user.change(stream.state, person.details)
+    first_occasion = options.first_occasion or local_date(now, person.details.timezone)
+    return user.register(None, user_id, person.details, first_occasion)
+
+
+def _append(
+    decided: list[list[UserEvent]],
+    ids: list[UUID],
+    streams: dict[UUID, Stream[User]],
+    readmit: bool,
+    store: EventStore,
+    origin: Origin,
+    now: datetime,
+) -> frozenset[int]:
+    """The indexes of those who lost."""
+    news = [index for index, events in enumerate(decided) if events]
+    if not news:
+        return frozenset()
+    groups = [
+        Group((NewEvents("users", ids[index], streams[ids[index]].version, tuple(decided[index])),), readmit=readmit)
+        for index in news
+    ]
+    return frozenset(news[lost] for lost in store.append(groups, origin, now).lost)
+
+
+def _count(report: ImportReport, *, is_new: bool, is_changed: bool) -> None:
+    report.accepted += is_new
+    report.changed += is_changed and not is_new
+    report.unchanged += not is_changed
