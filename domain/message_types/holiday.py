@@ -1,0 +1,63 @@
+"""Which public holidays does a user's country keep, and with which words are they greeted?"""
+
+import re
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
+from domain.message_type import NoSuchOccasion, Occasion, Rendered, Settings
+from domain.user import User
+from domain.wording import single_spaced
+
+TEMPLATE_VERSION: Final = 1
+_TRAILING_PARENTHESES: Final = re.compile(r"(?:\s*\([^()]*\))+$")
+
+
+class HolidayGreeting(Settings, frozen=True, kw_only=True):
+    """Every public holiday of the country as a whole, one message a date; which those are the `holidays` package says."""
+
+    name: str = "HOLIDAY_GREETING"
+    annual: bool = False
+
+    def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
+        if not user.country:
+            return []
+        kept = (day for year in range(start.year, end.year + 1) for day in holidays_of(user.country, year))
+        return [Occasion(day) for day in kept if start <= day < end]
+
+    def validate(self, user: User) -> str | None:
+        if not user.country:
+            return "No country is known."
+        return None if _is_known(user.country) else f"No public holidays are known of {user.country}."
+
+    def render(self, user: User, occasion: date) -> Rendered:
+        holiday = holidays_of(user.country, occasion.year).get(occasion) if user.country else None
+        if holiday is None:
+            raise NoSuchOccasion("no public holiday on that date")
+        return Rendered(f"Happy {holiday}!", single_spaced(f"Happy {holiday}, {user.first_name}!"), TEMPLATE_VERSION)
+
+
+@lru_cache(maxsize=4096)
+def holidays_of(country: str, year: int) -> dict[date, str]:
+    """The country's public holidays of a year by date, in order, in English; none for a country unknown to the package."""
+    import holidays
+
+    if not _is_known(country):
+        return {}
+    found = holidays.country_holidays(country, years=year, language="en_US", observed=False, expand=False)
+    return {day: _greeted_name(found.get_list(day)) for day in sorted(found) if day.year == year}
+
+
+@lru_cache(maxsize=512)
+def _is_known(country: str) -> bool:
+    import holidays
+
+    return country in holidays.list_supported_countries()
+
+
+def _greeted_name(names: list[str]) -> str:
+    """ "Eid al-Fitr (estimated)" is greeted as Eid al-Fitr; names that share the day are joined."""
+    return " and ".join(dict.fromkeys(_TRAILING_PARENTHESES.sub("", name) for name in names))
+
+
+HOLIDAY_GREETING: Final = HolidayGreeting()

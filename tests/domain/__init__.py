@@ -1,0 +1,1 @@
+"""Do the rules of the business hold, with nothing else around them?"""
