@@ -218,33 +218,63 @@ class InFlight(Struct, frozen=True):
     incarnation: UUID | None = None
 
 
+class Route(Struct, frozen=True):
+    """Where due messages of a type go, as the settings say today."""
+
+    message_type: str
+    channel: str
+    priority: int
+
+
+class Glance(Struct, frozen=True):
+    """What the dispatcher would find, in one look."""
+
+    messages_moved: bool  # the log may have gone on since this manager read it
+    dispatches_moved: bool
+    first_ready_at: datetime | None  # of all that is due or will be
+
+
 class DispatcherWork(Work, Protocol):
     """The dispatcher's transaction: a Work and its two tables."""
+
+    def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance: ...
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         """Insert or replace, unless the row there has a higher version."""
 
     def drop_due(self, message_ids: Sequence[UUID]) -> None: ...
 
+    def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
+        """Bring what is due in line with today's settings: the priority of its type, and a channel out of `channels`.
+
+        `usual` is for types without a route of their own.
+        """
+
     def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
         """Ready by `now`, by (priority, ready_at, message ID)."""
 
-    def next_ready_at(self) -> datetime | None: ...
+    def due_count(self) -> int:
+        """Messages waiting for their instant, or for room in their channel."""
 
-    def put_in_flight(self, rows: Sequence[InFlight]) -> None: ...
+    def put_in_flight(self, rows: Sequence[InFlight]) -> None:
+        """Insert, unless known already."""
 
-    def started(self, dispatch_id: UUID, worker: str, incarnation: UUID) -> None: ...
+    def started(self, claims: Sequence[tuple[UUID, str, UUID]]) -> None:
+        """(dispatch ID, worker, incarnation) of each claim."""
 
-    def withdrawn(self, dispatch_id: UUID) -> None:
-        """One member less."""
+    def withdrawn(self, members: Mapping[UUID, int]) -> None:
+        """So many members less, by dispatch."""
 
     def finished(self, dispatch_ids: Sequence[UUID]) -> None: ...
 
     def members_in_flight(self) -> dict[str, int]:
         """Channel → members of dispatches in flight."""
 
-    def to_republish(self, now: datetime) -> list[InFlight]:
-        """Unstarted dispatches whose next publication is due; it is counted, and the one after it put off, doubling."""
+    def unstarted(self, now: datetime, limit: int) -> list[UUID]:
+        """Dispatches no worker has started, whose next publication is due, the longest waiting first."""
+
+    def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        """Published once more: the next time is put off, doubling from 30 s up to 8 minutes."""
 
     def claimed_by(self, workers: Sequence[tuple[str, UUID]]) -> list[UUID]:
         """Started dispatches of these (worker, incarnation)s."""
