@@ -1,0 +1,193 @@
+"""Every setting with its unit and default; the only reader of the environment. Shapes are INTERFACES' "Settings"."""
+
+import base64
+import binascii
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+MASTER_KEY_BYTES: Final = 32
+
+
+class WrongSettings(Exception):
+    """Every wrong setting, a line each, naming the variable and the fix."""
+
+
+class Address(BaseModel, frozen=True):
+    """Where to listen."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def _address(value: Any) -> Any:
+    if isinstance(value, str):
+        host, colon, port = value.rpartition(":")
+        if not (colon and host and port.isdigit()):
+            raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
+        return Address(host=host, port=int(port))
+    return value
+
+
+def _master_key(value: SecretStr) -> SecretStr:
+    try:
+        length = len(base64.b64decode(value.get_secret_value(), validate=True))
+    except binascii.Error as error:
+        raise ValueError("must be base64; make one with: openssl rand -base64 32") from error
+    if length != MASTER_KEY_BYTES:
+        raise ValueError(f"must be {MASTER_KEY_BYTES} bytes, not {length}; make one with: openssl rand -base64 32")
+    return value
+
+
+def _whole_minutes(value: Any) -> Any:
+    return time.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _window(value: Any) -> Any:
+    """A length of time such as "90m", "36h" or "2d"."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if not (isinstance(value, str) and value[:-1].isdigit() and value[-1] in units):
+        raise ValueError('must be a number with a unit, such as "90m", "36h" or "2d"')
+    return timedelta(**{units[value[-1]]: int(value[:-1])})
+
+
+LOCAL_API: Final = Address(host="127.0.0.1", port=8080)
+LOCAL_SINK: Final = Address(host="127.0.0.1", port=8081)
+Listen = Annotated[Address, BeforeValidator(_address)]
+
+
+class TypeSettings(BaseModel):
+    """[types.NAME] of the settings file: what stands above a message type's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    send_time: Annotated[time, BeforeValidator(_whole_minutes)] | None = None
+    late_window: Annotated[timedelta, BeforeValidator(_window)] | None = None
+    leap_day: Literal["feb28", "mar1", "skip"] | None = None
+    priority: int | None = None
+    doubt: Literal["prefer_no_duplicate", "prefer_delivery"] | None = None
+
+
+class ChannelSettings(BaseModel):
+    """[channels.NAME] of the settings file: how to call the channel of that name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(default=64, ge=1, le=1000)  # calls a worker has open at once
+    call_timeout_seconds: float = Field(default=10.0, gt=0)
+
+
+class Settings(BaseModel):
+    """One frozen struct, validated before anything starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = Field(None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded")
+    amqp_url: SecretStr | None = Field(None, alias="AMQP_URL", description="RabbitMQ; unset: in-process bus")
+    data_dir: Path = Field(Path(".ninebell"), alias="NINEBELL_DATA_DIR", description="embedded database, sink's file, keys")
+    listen: Listen = Field(LOCAL_API, alias="NINEBELL_LISTEN", description="the HTTP API")
+    sink_listen: Listen = Field(LOCAL_SINK, alias="NINEBELL_SINK_LISTEN", description="the built-in sink")
+    ops_listen: Listen | None = Field(None, alias="NINEBELL_OPS_LISTEN", description="health and metrics of other roles")
+    channel: Literal["sink", "http"] = Field("sink", alias="NINEBELL_CHANNEL", description="who sends")
+    http_url: str = Field("", alias="NINEBELL_HTTP_URL", description="where the http channel posts")
+    http_idempotent: bool = Field(default=True, alias="NINEBELL_HTTP_IDEMPOTENT", description="the provider deduplicates by key")
+    http_bulk: int = Field(1, ge=1, le=1000, alias="NINEBELL_HTTP_BULK", description="messages a call")
+    sink_idempotent: bool = Field(default=True, alias="NINEBELL_SINK_IDEMPOTENT", description="the sink counts as idempotent")
+    api_key: SecretStr | None = Field(None, alias="NINEBELL_API_KEY", description="the key, if set at first start")
+    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
+        None, alias="NINEBELL_MASTER_KEY", description="base64 of 32 bytes; must be given with DATABASE_URL"
+    )
+    lease_seconds: float = Field(15.0, gt=0, alias="NINEBELL_LEASE_SECONDS", description="until a silent worker is dead")
+    only_to: str | None = Field(None, alias="NINEBELL_ONLY_TO", description="glob of recipients for trial sending")
+    config: Path | None = Field(None, alias="NINEBELL_CONFIG", description="TOML with [types.NAME] and [channels.NAME]")
+    types: dict[str, TypeSettings] = Field(default_factory=dict)
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Settings":
+        timeout = self.calls.call_timeout_seconds
+        if self.lease_seconds <= timeout:
+            raise ValueError(f"NINEBELL_LEASE_SECONDS ({self.lease_seconds:g}) must be above the call time-out ({timeout:g} s)")
+        if self.database_url and not self.master_key:
+            raise ValueError("NINEBELL_MASTER_KEY must be given with DATABASE_URL; make one with: openssl rand -base64 32")
+        if self.channel == "http" and not self.http_url:
+            raise ValueError("NINEBELL_HTTP_URL must be given with NINEBELL_CHANNEL=http")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """No database was named: PostgreSQL comes from the wheel."""
+        return self.database_url is None
+
+    @property
+    def calls(self) -> ChannelSettings:
+        """How to call the channel in use."""
+        return self.channels.get(self.channel, ChannelSettings())
+
+    @property
+    def channel_url(self) -> str:
+        """Where messages are posted."""
+        return self.http_url if self.channel == "http" else f"http://{self.sink_listen}/send"
+
+    @property
+    def channel_idempotent(self) -> bool:
+        """Whether a repeat with the same key is sure not to be delivered twice."""
+        return self.http_idempotent if self.channel == "http" else self.sink_idempotent
+
+
+_VARIABLES: Final = {field.alias: name for name, field in Settings.model_fields.items() if field.alias}
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises WrongSettings naming every wrong one at once."""
+    given = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
+    wrong = [
+        f"{name}: is not a setting; `ninebell doctor` lists them"
+        for name in sorted(given)
+        if name.startswith("NINEBELL_") and name not in _VARIABLES
+    ]
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in _VARIABLES}
+    try:
+        settings = Settings.model_validate(values | _file(given.get("NINEBELL_CONFIG")))
+    except ValidationError as error:
+        wrong += [_line(one["loc"], one["msg"]) for one in error.errors()]
+    if wrong:
+        raise WrongSettings("\n".join(wrong))
+    return settings
+
+
+def _file(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise WrongSettings(f"NINEBELL_CONFIG: {path} can't be read: {error}") from error
+    if others := sorted(content.keys() - {"types", "channels"}):
+        raise WrongSettings(f"NINEBELL_CONFIG: [{others[0]}] is not understood; [types.NAME] and [channels.NAME] are")
+    return content
+
+
+def _line(where: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, where))
+    return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
+
+
+def described(settings: Settings) -> list[tuple[str, str, str]]:
+    """(variable, value with secrets masked, meaning), for `ninebell doctor`."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        if field.alias is None:
+            continue
+        value = getattr(settings, name)
+        shown = "unset" if value is None else "********" if isinstance(value, SecretStr) else str(value)
+        rows.append((field.alias, shown, field.description or ""))
+    return rows

@@ -1,0 +1,72 @@
+"""Are settings read once, checked together, and every wrong one named?"""
+
+import pytest
+
+from ops.settings import WrongSettings, described, read_settings
+
+MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+def test_without_any_setting_everything_is_embedded():
+    settings = read_settings({})
+    assert settings.embedded
+    assert str(settings.listen) == "127.0.0.1:8080"
+    assert settings.channel_url == "http://127.0.0.1:8081/send"
+
+
+def test_every_wrong_setting_is_named_at_once():
+    wrong = {"NINEBELL_LISTEN": "8080", "NINEBELL_FOO": "1", "NINEBELL_CHANNEL": "fax", "NINEBELL_HTTP_BULK": "0"}
+    with pytest.raises(WrongSettings) as refused:
+        read_settings(wrong)
+    for name in wrong:
+        assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"DATABASE_URL": "postgresql://db/x"}, "NINEBELL_MASTER_KEY must be given"),
+        ({"NINEBELL_LEASE_SECONDS": "10"}, "must be above the call time-out (10 s)"),
+        ({"NINEBELL_CHANNEL": "http"}, "NINEBELL_HTTP_URL must be given"),
+        ({"NINEBELL_MASTER_KEY": "c2hvcnQ="}, "must be 32 bytes, not 5"),
+        ({"NINEBELL_MASTER_KEY": "no base64!"}, "must be base64"),
+    ],
+    ids=["no-master-key", "lease-too-short", "no-url", "short-key", "not-base64"],
+)
+def test_settings_that_do_not_go_together_are_refused(environment, named):
+    with pytest.raises(WrongSettings, match=named.replace("(", r"\(").replace(")", r"\)")):
+        read_settings(environment)
+
+
+def test_secrets_are_masked_when_settings_are_shown():
+    environment = {"DATABASE_URL": "postgresql://u:hunter2@db/x", "NINEBELL_MASTER_KEY": MASTER_KEY, "NINEBELL_API_KEY": "sesame"}
+    shown = str(described(read_settings(environment)))
+    assert "hunter2" not in shown
+    assert MASTER_KEY not in shown
+    assert "sesame" not in shown
+
+
+def test_the_settings_file_says_what_variables_cannot(tmp_path):
+    file = tmp_path / "ninebell.toml"
+    file.write_text('[types.BIRTHDAY]\nsend_time = "10:30"\nlate_window = "36h"\n\n[channels.sink]\ncall_timeout_seconds = 2\n')
+    settings = read_settings({"NINEBELL_CONFIG": str(file), "NINEBELL_LEASE_SECONDS": "3"})
+    assert str(settings.types["BIRTHDAY"].send_time) == "10:30:00"
+    assert settings.types["BIRTHDAY"].late_window.total_seconds() == 36 * 3600
+    assert settings.calls.call_timeout_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[types.BIRTHDAY]\nsend_tiem = "10:30"\n', "types.BIRTHDAY.send_tiem"),
+        ('[types.BIRTHDAY]\nlate_window = "soon"\n', "types.BIRTHDAY.late_window"),
+        ("[colours]\n", "colours"),
+        ("[types", "can't be read"),
+    ],
+    ids=["unknown-key", "no-length-of-time", "unknown-table", "no-toml"],
+)
+def test_a_wrong_line_of_the_settings_file_is_named(tmp_path, text, named):
+    file = tmp_path / "ninebell.toml"
+    file.write_text(text)
+    with pytest.raises(WrongSettings, match=named):
+        read_settings({"NINEBELL_CONFIG": str(file)})
