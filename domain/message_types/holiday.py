@@ -1,6 +1,7 @@
 """Which public holidays does a user's country keep, and with which words are they greeted?"""
 
 import re
+import warnings
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -44,7 +45,9 @@ def holidays_of(country: str, year: int) -> dict[date, str]:
 
     if not _is_known(country):
         return {}
-    found = holidays.country_holidays(country, years=year, language="en_US", observed=False, expand=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a far year it knows only some, and warns; the rest is not guessed
+        found = holidays.country_holidays(country, years=year, language="en_US", observed=False, expand=False)
     return {day: _greeted_name(found.get_list(day)) for day in sorted(found) if day.year == year}
 
 

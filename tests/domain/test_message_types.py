@@ -125,6 +125,12 @@ def test_18_no_country_no_holiday_message(country: str | None) -> None:
     assert dates(HOLIDAY_GREETING, person(country=country), "2027-01-01", "2028-01-01") == []
 
 
+def test_18_of_a_far_year_only_what_is_known_is_greeted() -> None:
+    found = dates(HOLIDAY_GREETING, person(country="IN"), "2100-01-01", "2101-01-01")
+
+    assert ("2100-01-26", "plain") in found
+
+
 def test_18_a_holiday_that_moved_away_has_no_words() -> None:
     with pytest.raises(NoSuchOccasion):
         HOLIDAY_GREETING.render(person(country="DE"), date(2027, 7, 4))
