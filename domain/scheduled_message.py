@@ -160,6 +160,13 @@ STATUS_AFTER: Final[dict[type[MessageEvent], Status]] = {
 """Where each event leads. DoubtResolved leads to sent or retrying; LateResultRecorded nowhere."""
 
 
+def status_after(event: MessageEvent) -> Status | None:
+    """Where this event leads; None when the status stays as it was."""
+    if isinstance(event, DoubtResolved):
+        return "sent" if event.outcome == "sent" else "retrying"
+    return STATUS_AFTER.get(type(event))
+
+
 class ScheduledMessage(Struct, frozen=True, kw_only=True):
     """What the decisions about one message read (see send_decisions and message_decisions)."""
 
