@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from domain.event import Event
 
 Status = Literal["scheduled", "requested", "retrying", "sent", "cancelled", "expired", "abandoned", "in_doubt"]
+PENDING: Final = frozenset[Status](("scheduled", "requested", "retrying"))
+"""Still to be sent."""
+
 Reason = Literal[
     "late",
     "late_window",
@@ -198,7 +201,7 @@ class ScheduledMessage(Struct, frozen=True, kw_only=True):
     @property
     def pending(self) -> bool:
         """Still to be sent."""
-        return self.status in ("scheduled", "requested", "retrying")
+        return self.status in PENDING
 
     @property
     def uses_year_up(self) -> bool:
