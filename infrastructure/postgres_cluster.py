@@ -1,7 +1,7 @@
 """How is one PostgreSQL cluster from the wheel made, started, watched and stopped?
 
-The wheel gives the binaries and, for root, a system user to run them as. Its own start is not used: it believes any process that
-has the number in a stale pid file, gives up after ten seconds of crash recovery, and takes a lock in the shared temporary directory.
+The wheel gives the binaries and, for root, a system user to run them as. Its own start is not used: it believes any process with
+the number in a stale pid file, gives up after ten seconds of crash recovery, and locks a file in the shared temporary directory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import subprocess
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,7 @@ with warnings.catch_warnings():
 POSTGRES_VERSION = 18
 LONGEST_PATH_BYTES = 103 - len("/.s.PGSQL.5432")  # a socket's path holds 107 bytes on Linux and 103 on macOS
 RECOVERY_SECONDS = 24 * 3600  # crash recovery may take long, and there is nothing better to do than to wait
-FAST_STOP_SECONDS = 60
+STOP_SECONDS = 60
 ORPHAN_SECONDS = 30.0
 PID_LINE, SOCKET_DIR_LINE, STATUS_LINE = 0, 4, 7  # of postmaster.pid (PostgreSQL's miscadmin.h)
 
@@ -67,6 +68,7 @@ class PostgresCluster:
         self._path = path
         self._log = path / "server.log"
         self._durable = durable
+        self._short_dir = Path("/tmp") / f"ninebell-{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
 
     def ensure_running(self) -> None:
         """Return when a server on this cluster answers: the one found running, or a new one.
@@ -84,13 +86,13 @@ class PostgresCluster:
 
     def shut_down(self) -> None:
         """Fast shutdown: open transactions are rolled back, what is committed is on disk; returns when the server has ended."""
-        if self._postmaster() is None:
-            return
-        stop = ["stop", "-w", "-s", "-D", str(self._path)]
-        try:
-            self._run("pg_ctl", *stop, "-m", "fast", "-t", str(FAST_STOP_SECONDS))
-        except subprocess.CalledProcessError:
-            self._run("pg_ctl", *stop, "-m", "immediate")  # what is committed is in the log, and is recovered at the next start
+        for mode in ("fast", "immediate"):  # the second leaves a recovery to the next start, and loses nothing either
+            if self._postmaster() is None:
+                break
+            with suppress(subprocess.CalledProcessError):
+                self._run("pg_ctl", "stop", "-w", "-s", "-D", str(self._path), "-m", mode, "-t", str(STOP_SECONDS))
+        with suppress(OSError):
+            self._short_dir.rmdir()
 
     def dsn(self, database: str) -> str:
         """Connection string of the running server's database, as its superuser."""
@@ -168,12 +170,13 @@ class PostgresCluster:
         """The cluster itself, closed to others; where that path is too long for a socket, a closed directory under /tmp."""
         if len(bytes(self._path)) <= LONGEST_PATH_BYTES:
             return self._path
-        short = Path("/tmp") / f"ninebell-{hashlib.sha256(bytes(self._path)).hexdigest()[:16]}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        if short.stat().st_uid not in (os.geteuid(), self._path.stat().st_uid):
-            raise PostgresNotStarted(f"the path {self._path} is too long for a socket, and {short} belongs to someone else")
-        self._give_to_server_user(short)
-        return short
+        self._short_dir.mkdir(mode=0o700, exist_ok=True)
+        if self._short_dir.stat().st_uid not in (os.geteuid(), self._path.stat().st_uid):
+            raise PostgresNotStarted(
+                f"the path {self._path} is too long for a socket, and {self._short_dir} belongs to someone else"
+            )
+        self._give_to_server_user(self._short_dir)
+        return self._short_dir
 
     def _let_server_user_in(self) -> None:
         """PostgreSQL refuses to run as root: there its own system user must reach the binaries and own the cluster."""

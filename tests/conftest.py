@@ -1,0 +1,71 @@
+"""Which fixtures does every test have: a real PostgreSQL, a database of its own, a real RabbitMQ?"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from tests.servers import Broker, broker_kind, create_database, drop_database, make_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATABASE_NUMBERS = count()
+
+
+def pytest_report_header() -> list[str]:
+    """Name the servers, so that a red run says what it ran against."""
+    postgres = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "PostgreSQL 18 from the wheel"
+    kinds = {"docker": "Docker", "": "none"}
+    broker = "AMQP_URL" if os.environ.get("AMQP_URL") else kinds.get(broker_kind(), f"a node from {broker_kind()}")
+    return [f"database: {postgres}", f"broker: {broker}"]
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on which databases may be created: DATABASE_URL, else one of this run's own."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    with EmbeddedPostgres.start(tmp_path_factory.mktemp("pg"), durable=False) as postgres:
+        yield postgres.dsn
+
+
+@pytest.fixture
+def database(postgres_dsn: str) -> Iterator[str]:
+    """An empty database of the test's own, as a DSN."""
+    name = f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}"
+    yield create_database(postgres_dsn, name)
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture(scope="session")
+def amqp_url() -> Iterator[str]:
+    """A broker shared by all tests: AMQP_URL, else one of this run's own. Tests keep apart by their own exchanges and queues."""
+    if given := os.environ.get("AMQP_URL"):
+        yield given
+        return
+    with closing(broker_or_fail()) as broker:
+        broker.start()
+        yield broker.url
+
+
+@pytest.fixture
+def rabbit_node() -> Iterator[Broker]:
+    """A started broker of the test's own, to be stopped, killed and wiped."""
+    with closing(broker_or_fail()) as broker:
+        broker.start()
+        yield broker
+
+
+def broker_or_fail() -> Broker:
+    """A missing broker fails a test and never skips it: the promise is made on a real one."""
+    try:
+        return make_broker()
+    except LookupError as error:
+        pytest.fail(str(error), pytrace=False)
