@@ -123,8 +123,8 @@ def reinstate(message: ScheduledMessage | None, *, due_at: datetime, timezone: s
     known = _taken("reinstate", message)
     if known.attempted:
         raise NotAllowed("reinstate", known.status, "a provider may have heard of it")
-    if known.reason == "operator":
-        raise NotAllowed("reinstate", known.status, "an operator cancelled it")
+    if known.reason in ("operator", "not_allowed"):
+        raise NotAllowed("reinstate", known.status, "an operator decided so")
     return [
         MessageReinstated(message_type=known.message_type, timezone=timezone, due_at=due_at, reason="", rule=rule, tzdata=tzdata)
     ]
