@@ -110,6 +110,10 @@ class EventStore(EventReader, Protocol):
     def head(self) -> Position: ...
 
 
+class StoreUnavailable(Exception):
+    """The store can't be reached just now; whether the append was written is not known. The same append again is safe."""
+
+
 class Followed(Struct, frozen=True):
     """A stretch of a log: its events of the kinds asked for, and where the stretch ends."""
 
