@@ -58,6 +58,14 @@ def test_5_all_that_may_still_go_out_or_falls_due_within_48_hours_is_planned(
     assert start <= occasion < end
 
 
+def test_4_what_a_skipped_day_carried_over_is_still_in_the_window() -> None:
+    half_past_ten_on_new_year = datetime(2011, 12, 31, 20, 30, tzinfo=UTC)  # due at 23:00 on the 31st, in place of the 30th
+
+    start, _ = planning_dates(half_past_ten_on_new_year, "Pacific/Apia", None)
+
+    assert start <= date(2011, 12, 30)
+
+
 @pytest.mark.parametrize(("timezone", "last"), [("Pacific/Kiritimati", date(2027, 3, 4)), ("Etc/GMT+12", date(2027, 3, 2))])
 def test_5_the_window_is_in_local_dates(timezone: str, last: date) -> None:
     _, end = planning_dates(datetime(2027, 3, 1, 11, 30, tzinfo=UTC), timezone, None)

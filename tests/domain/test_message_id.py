@@ -69,7 +69,14 @@ def test_a_date_before_1970_has_no_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "foreign", [uuid4(), UUID(int=0), UUID(int=(1 << 128) - 1), UUID("ffffffff-ffff-8000-8000-000000000000")]
+    "foreign",
+    [
+        pytest.param(uuid4(), id="random"),
+        pytest.param(UUID(int=0), id="nil"),
+        pytest.param(UUID("01a5809f-fc00-76d3-a588-1330372e1a51"), id="of-another-version"),
+        pytest.param(UUID("01a5809f-fc01-86d3-a588-1330372e1a51"), id="not-at-midnight"),
+        pytest.param(UUID("fffffed0-3000-8000-8000-000000000000"), id="beyond-the-calendar"),
+    ],
 )
 def test_a_foreign_id_is_no_messages(foreign: UUID) -> None:
     with pytest.raises(ValueError, match="not the ID of a message"):
