@@ -1,0 +1,194 @@
+"""Process manager: which due messages are handed to the workers now, and which have come too late?"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from application.channel_plan import ChannelPlan
+from application.due_messages import ENDED, STEERING, DueMessages
+from application.pacing import Pacing
+from application.ports import Begin, DispatcherWork, DueMessage, Glance, Group, InFlight, NewEvents, Origin
+from domain import dispatch
+from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
+from domain.event import Event
+from domain.message_type import MessageTypes
+from domain.scheduled_message import MessageExpired, MessageScheduled, SendRequested
+
+DISPATCHER: Final = Origin(who="dispatcher")
+PAGE: Final = 1_000  # messages of a channel, and events of a log, in one transaction
+LONGEST_WAIT_SECONDS: Final = 1.0
+
+Batch = tuple[InFlight, tuple[DueMessage, ...]]
+
+
+class Dispatcher:
+    """Due messages → SendRequested and DispatchRequested, in one transaction with what it keeps of both logs."""
+
+    def __init__(
+        self, begin: Begin[DispatcherWork], types: MessageTypes, channels: ChannelPlan, new_id: Callable[[], UUID]
+    ) -> None:
+        self._begin = begin
+        self._channels = channels
+        self._new_id = new_id
+        self._rows = DueMessages(types, channels)
+        self._pacing = Pacing()
+        self._rerouted = False
+        self._next_ready_at: datetime | None = None
+
+    def step(self, now: datetime, *, steady: bool) -> bool:
+        """One transaction of following and dispatching; whether there may be more to do at once.
+
+        While the clock is not `steady`, nothing is found due or too late. Raises Deposed, PositionLost.
+        """
+        with self._begin() as work:
+            self._reroute(work)
+            glance = work.glance(self._channels.names, self._rows.priorities)
+            more, ready_at = self._follow_messages(work, glance, now)
+            more |= self._follow_dispatches(work, glance)
+            self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
+            if steady and self._next_ready_at is not None and self._next_ready_at <= now:
+                more |= self._dispatch_due(work, now)
+        self._rerouted = True
+        return more
+
+    def next_wake(self, now: datetime) -> float:
+        """Seconds to wait after a step that had no more to do, if no log moves: until the next due instant, at most one."""
+        if self._next_ready_at is None or self._next_ready_at <= now:
+            return LONGEST_WAIT_SECONDS  # what is due already waits for room in its channel, or for the clock
+        return min(LONGEST_WAIT_SECONDS, (self._next_ready_at - now).total_seconds())
+
+    def _reroute(self, work: DispatcherWork) -> None:
+        if not self._rerouted:
+            work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
+
+    def _follow_messages(self, work: DispatcherWork, glance: Glance, now: datetime) -> tuple[bool, datetime | None]:
+        if not glance.messages_moved:
+            return False, None
+        followed = work.follow("messages", PAGE, STEERING)
+        latest = {recorded.stream_id: recorded for recorded in followed.events}
+        rows: list[DueMessage] = []
+        ended, unclear = [], []
+        for message_id, recorded in latest.items():
+            if isinstance(recorded.event, MessageScheduled):
+                rows.append(self._rows.of_scheduled(message_id, recorded.version, recorded.event))
+            elif isinstance(recorded.event, ENDED):
+                ended.append(message_id)
+            else:
+                unclear.append(message_id)
+        work.drop_due(ended)
+        work.put_due(rows)
+        work.followed("messages", followed.position)
+        found = self._look_up(work, unclear, now)
+        return followed.more, min((row.ready_at for row in (*rows, *found)), default=None)
+
+    def _look_up(self, work: DispatcherWork, message_ids: Sequence[UUID], now: datetime) -> list[DueMessage]:
+        """Bring the rows in line with the streams themselves, where an event alone does not tell."""
+        if not message_ids:
+            return []
+        streams = work.load_messages(message_ids)
+        rows = {message_id: self._rows.of_stream(message_id, streams[message_id], now) for message_id in message_ids}
+        due = [row for row in rows.values() if row]
+        work.drop_due([message_id for message_id, row in rows.items() if row is None])
+        work.put_due(due)
+        return due
+
+    def _follow_dispatches(self, work: DispatcherWork, glance: Glance) -> bool:
+        if not glance.dispatches_moved:
+            return False
+        followed = work.follow("dispatches", PAGE)
+        requested: list[InFlight] = []
+        started: list[tuple[UUID, str, UUID]] = []
+        withdrawn: Counter[UUID] = Counter()
+        finished: list[UUID] = []
+        for recorded in followed.events:
+            dispatch_id = recorded.stream_id
+            match recorded.event:
+                case DispatchRequested(channel=channel, region=region, message_ids=members):
+                    requested.append(InFlight(dispatch_id, channel, region, len(members), recorded.at))
+                case DispatchMemberWithdrawn():
+                    withdrawn[dispatch_id] += 1
+                case DispatchStarted(worker=worker, incarnation=incarnation):
+                    started.append((dispatch_id, worker, incarnation))
+                case DispatchFinished():
+                    finished.append(dispatch_id)
+        work.put_in_flight(requested)
+        work.withdrawn(withdrawn)
+        work.started(started)
+        work.finished(finished)
+        work.followed("dispatches", followed.position)
+        return followed.more
+
+    def _dispatch_due(self, work: DispatcherWork, now: datetime) -> bool:
+        """Whether anything was decided: then there may be more."""
+        due = self._ready(work, now)
+        if not due:
+            return False
+        batches = self._batches([row for row in due if row.send_before > now], now)
+        decided: list[tuple[DueMessage, Event]] = [(row, _expired(row)) for row in due if row.send_before <= now]
+        decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
+        groups = [Group((NewEvents("messages", row.message_id, row.version, (event,)),)) for row, event in decided]
+        appended = work.append(groups, DISPATCHER, now)
+        lost = {decided[index][0].message_id for index in appended.lost}
+        self._request(work, batches, lost, now)
+        work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
+        self._look_up(work, sorted(lost), now)
+        return True
+
+    def _ready(self, work: DispatcherWork, now: datetime) -> list[DueMessage]:
+        in_flight = work.members_in_flight()
+        due: list[DueMessage] = []
+        for channel in self._channels.sending():
+            room = self._pacing.room(channel.name, in_flight)
+            if room > 0:
+                found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room))
+                in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
+                due += found
+        return due
+
+    def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:
+        """Per channel and region, the most urgent first, none larger than the channel allows."""
+        most = {channel.name: channel.most_members for channel in self._channels.sending()}
+        gathered: defaultdict[tuple[str, str], list[DueMessage]] = defaultdict(list)
+        for row in due:
+            gathered[row.channel, row.region].append(row)
+        return [
+            (InFlight(self._new_id(), channel, region, len(part), now), part)
+            for (channel, region), rows in gathered.items()
+            for part in _parts(rows, most[channel])
+        ]
+
+    def _request(self, work: DispatcherWork, batches: Iterable[Batch], lost: Collection[UUID], now: datetime) -> None:
+        """The dispatches without the members that lost: moved or cancelled meanwhile, they are struck and the rest goes."""
+        groups, flights = [], []
+        for flight, rows in batches:
+            members = tuple(row.message_id for row in rows if row.message_id not in lost)
+            if members:
+                events = tuple(dispatch.request(flight.channel, flight.region, members))
+                groups.append(Group((NewEvents("dispatches", flight.dispatch_id, 0, events),)))
+                flights.append(replace(flight, members=len(members)))
+        if groups and work.append(groups, DISPATCHER, now).lost:
+            raise RuntimeError("the ID of a new dispatch was taken")
+        work.put_in_flight(flights)
+
+
+def _requested(row: DueMessage, flight: InFlight) -> SendRequested:
+    return SendRequested(
+        message_type=row.message_type,
+        timezone=row.timezone,
+        due_at=row.due_at,
+        attempt=row.attempt,
+        channel=flight.channel,
+        dispatch_id=flight.dispatch_id,
+    )
+
+
+def _expired(row: DueMessage) -> MessageExpired:
+    return MessageExpired(message_type=row.message_type, timezone=row.timezone, due_at=row.due_at, reason="late_window")
+
+
+def _parts(rows: Sequence[DueMessage], most: int) -> Iterator[tuple[DueMessage, ...]]:
+    return (tuple(rows[start : start + most]) for start in range(0, len(rows), most))

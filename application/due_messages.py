@@ -1,0 +1,115 @@
+"""Which row of the dispatcher's own says that a message is to be sent, and when?"""
+
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from uuid import UUID
+
+from application.channel_plan import USUAL_PRIORITY, ChannelPlan
+from application.ports import DueMessage, Route, Stream
+from domain.delivery_policy import send_before
+from domain.event import Event
+from domain.message_type import MessageTypes
+from domain.region import region_of
+from domain.scheduled_message import (
+    DeliveryInDoubt,
+    DoubtResolved,
+    FailedOver,
+    LateResultRecorded,
+    MessageAbandoned,
+    MessageCancelled,
+    MessageExpired,
+    MessageFailed,
+    MessageRedriven,
+    MessageReinstated,
+    MessageReleased,
+    MessageRescheduled,
+    MessageScheduled,
+    ScheduledMessage,
+)
+
+ENDED: Final = (MessageCancelled, MessageExpired, MessageAbandoned, DeliveryInDoubt)
+"""After these nothing is due, whatever came before."""
+
+STEERING: Final[frozenset[type[Event]]] = frozenset(
+    {
+        *ENDED,
+        MessageScheduled,
+        MessageRescheduled,
+        MessageReinstated,
+        MessageRedriven,
+        MessageFailed,
+        MessageReleased,
+        DoubtResolved,
+        FailedOver,
+        LateResultRecorded,
+    }
+)
+"""What the dispatcher reads of the messages log. Not its own SendRequested, nor MessageSent, the most frequent: that only ends
+a retry which a late result overtook, and then the request loses and the stream is asked."""
+
+
+class DueMessages:
+    """Makes the rows, by the types' settings and the channels there are."""
+
+    def __init__(self, types: MessageTypes, channels: ChannelPlan) -> None:
+        self._types = types
+        self._channels = channels
+        self._priorities = types.priorities
+        self.priorities = tuple(sorted({*self._priorities.values(), USUAL_PRIORITY}))
+
+    def routes(self) -> list[Route]:
+        return [Route(name, self._channels.channel_of(name), priority) for name, priority in self._priorities.items()]
+
+    def usual_route(self) -> Route:
+        return Route("", self._channels.channel_of(""), USUAL_PRIORITY)
+
+    def of_scheduled(self, message_id: UUID, version: int, event: MessageScheduled) -> DueMessage:
+        """The event says everything, so that a million of them need no stream."""
+        return DueMessage(
+            message_id=message_id,
+            version=version,
+            message_type=event.message_type,
+            timezone=event.timezone,
+            due_at=event.due_at,
+            region=region_of(event.timezone),
+            channel=self._channels.channel_of(event.message_type),
+            priority=self._priorities.get(event.message_type, USUAL_PRIORITY),
+            ready_at=event.due_at,
+            send_before=self._send_before(event.message_type, event.occasion, event.timezone, event.due_at),
+            attempt=1,
+        )
+
+    def of_stream(self, message_id: UUID, stream: Stream[ScheduledMessage], now: datetime) -> DueMessage | None:
+        """None when it is not waiting to be sent, or must wait for a person to clear a doubt."""
+        message = stream.state
+        if message is None or message.status not in ("scheduled", "retrying"):
+            return None
+        channel = self._channels.channel_of(message.message_type, message.channel)
+        if message.in_doubt and not self._channels.clears_doubt(channel, message.message_type, self._types):
+            return None
+        ready_at = message.due_at if message.status == "scheduled" else message.retry_at or now
+        usual = self._send_before(message.message_type, message.occasion, message.timezone, message.due_at)
+        return DueMessage(
+            message_id=message_id,
+            version=stream.version,
+            message_type=message.message_type,
+            timezone=message.timezone,
+            due_at=message.due_at,
+            region=region_of(message.timezone),
+            channel=channel,
+            priority=self._priorities.get(message.message_type, USUAL_PRIORITY),
+            ready_at=ready_at,
+            send_before=message.send_before or usual,
+            attempt=message.retry_count + 1,
+        )
+
+    def _send_before(self, message_type: str, occasion: date, timezone: str, due_at: datetime) -> datetime:
+        kind = self._types.get(message_type)
+        return _too_late_from(occasion, timezone, due_at, kind.late_window if kind else None)
+
+
+@lru_cache(maxsize=65_536)
+def _too_late_from(occasion: date, timezone: str, due_at: datetime, late_window: timedelta | None) -> datetime:
+    # a herd shares its date, zone and instant
+    return send_before(occasion, timezone, due_at, late_window)

@@ -1,0 +1,226 @@
+"""What would a dispatcher's transactions do on a store that is nothing but memory?"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from datetime import datetime, timedelta
+from functools import partial, reduce
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from application.ports import (
+    LOGS,
+    Appended,
+    Begin,
+    Deposed,
+    DispatcherWork,
+    DueMessage,
+    Followed,
+    Glance,
+    Group,
+    InFlight,
+    Log,
+    NewEvents,
+    Origin,
+    Position,
+    PositionLost,
+    Recorded,
+    Route,
+    Stream,
+)
+from domain import dispatch, scheduled_message, user
+from domain.dispatch import Dispatch
+from domain.event import Event
+from domain.scheduled_message import ScheduledMessage
+from domain.user import User
+
+Worker = tuple[str, UUID]
+
+
+class Flight(Struct, frozen=True):
+    row: InFlight
+    publications: int
+    publish_at: datetime
+
+
+class Memory:
+    """The logs and the dispatcher's tables, as one transaction finds and leaves them."""
+
+    def __init__(self) -> None:
+        self.logs: dict[Log, list[Recorded[Event]]] = {log: [] for log in LOGS}
+        self.positions: dict[tuple[str, Log], int] = {}
+        self.due: dict[UUID, DueMessage] = {}
+        self.flights: dict[UUID, Flight] = {}
+        self.counters: dict[Worker, int] = {}
+        self.epoch = 1
+        self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
+
+    def begin(self, follower: str = "dispatcher", epoch: int = 1) -> Begin[DispatcherWork]:
+        return partial(self._transaction, follower, epoch)
+
+    @contextmanager
+    def _transaction(self, follower: str, epoch: int) -> Iterator[DispatcherWork]:
+        if epoch != self.epoch:
+            raise Deposed
+        kept = {name: _copied(value) for name, value in vars(self).items()}
+        try:
+            yield FakeDispatcherWork(self, follower)
+        except BaseException:
+            vars(self).update(kept)
+            raise
+
+    def write(self, log: Log, stream_id: UUID, *events: Event, now: datetime, who: str = "test") -> None:
+        """As another process does."""
+        version = sum(1 for recorded in self.logs[log] if recorded.stream_id == stream_id)
+        self.append([Group((NewEvents(log, stream_id, version, events),))], Origin(who), now)
+
+    def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+        versions: defaultdict[tuple[Log, UUID], int] = defaultdict(int)
+        for log in LOGS:
+            for recorded in self.logs[log]:
+                versions[log, recorded.stream_id] = recorded.version
+        lost = set()
+        for index, group in enumerate(groups):
+            if any(versions[new.log, new.stream_id] != new.version for new in group.appends):
+                lost.add(index)
+                continue
+            for new in group.appends:
+                for event in new.events:
+                    self._write(versions, new, event, group.origin or origin, now)
+        return Appended(frozenset(lost), Position(*(len(self.logs[log]) for log in LOGS)))
+
+    def _write(self, versions: dict[tuple[Log, UUID], int], new: NewEvents, event: Event, origin: Origin, now: datetime) -> None:
+        versions[new.log, new.stream_id] += 1
+        log = self.logs[new.log]
+        log.append(Recorded(len(log) + 1, new.stream_id, versions[new.log, new.stream_id], now, event, origin))
+
+    def load(self, log: Log, evolve: Callable[[Any, Any], Any], ids: Iterable[UUID]) -> dict[UUID, Stream[Any]]:
+        events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        for recorded in self.logs[log]:
+            events[recorded.stream_id].append(recorded.event)
+        return {key: Stream(reduce(evolve, events[key], None), len(events[key])) for key in ids}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: copy(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
+    return value
+
+
+class FakeDispatcherWork:
+    """DispatcherWork over Memory."""
+
+    def __init__(self, memory: Memory, follower: str) -> None:
+        self._memory = memory
+        self._follower = follower
+        self._read: dict[Log, int] = {}
+
+    def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
+        return self._memory.load("users", user.evolve, ids)
+
+    def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
+        return self._memory.load("messages", scheduled_message.evolve, ids)
+
+    def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
+        return self._memory.load("dispatches", dispatch.evolve, ids)
+
+    def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
+        after = self._memory.positions.get((self._follower, log), 0)
+        stretch = self._memory.logs[log][after : after + limit]
+        self._read[log] = after
+        events = [recorded for recorded in stretch if kinds is None or type(recorded.event) in kinds]
+        return Followed(events, after + len(stretch), after + len(stretch) < len(self._memory.logs[log]))
+
+    def followed(self, log: Log, position: int) -> None:
+        if self._memory.positions.get((self._follower, log), 0) != self._read.get(log, position):
+            raise PositionLost
+        self._memory.positions[self._follower, log] = position
+
+    def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+        between, self._memory.before_append = self._memory.before_append, lambda: None
+        between()
+        return self._memory.append(groups, origin, now)
+
+    def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
+        read = {log: self._memory.positions.get((self._follower, log), 0) for log in LOGS}
+        found = (row.ready_at for row in self._memory.due.values() if row.channel in channels and row.priority in priorities)
+        moved = {log: len(self._memory.logs[log]) > read[log] for log in LOGS}
+        return Glance(moved["messages"], moved["dispatches"], min(found, default=None))
+
+    def put_due(self, rows: Sequence[DueMessage]) -> None:
+        for row in rows:
+            known = self._memory.due.get(row.message_id)
+            if known is None or known.version <= row.version:
+                self._memory.due[row.message_id] = row
+
+    def drop_due(self, message_ids: Sequence[UUID]) -> None:
+        for message_id in message_ids:
+            self._memory.due.pop(message_id, None)
+
+    def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
+        by_type = {route.message_type: route for route in routes}
+        for row in list(self._memory.due.values()):
+            route = by_type.get(row.message_type, usual)
+            channel = row.channel if row.channel in channels else route.channel
+            self._memory.due[row.message_id] = replace(row, channel=channel, priority=route.priority)
+
+    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        ready = (row for row in self._memory.due.values() if row.channel == channel and row.ready_at <= now)
+        wanted = [row for row in ready if row.priority in priorities]
+        return sorted(wanted, key=lambda row: (row.priority, row.ready_at, row.message_id))[:limit]
+
+    def due_count(self) -> int:
+        return len(self._memory.due)
+
+    def put_in_flight(self, rows: Sequence[InFlight]) -> None:
+        for row in rows:
+            self._memory.flights.setdefault(row.dispatch_id, Flight(row, 0, row.requested_at + timedelta(seconds=30)))
+
+    def started(self, claims: Sequence[tuple[UUID, str, UUID]]) -> None:
+        for dispatch_id, worker, incarnation in claims:
+            if known := self._memory.flights.get(dispatch_id):
+                claimed = replace(known.row, worker=worker, incarnation=incarnation)
+                self._memory.flights[dispatch_id] = replace(known, row=claimed)
+
+    def withdrawn(self, members: Mapping[UUID, int]) -> None:
+        for dispatch_id, fewer in members.items():
+            if known := self._memory.flights.get(dispatch_id):
+                left = replace(known.row, members=known.row.members - fewer)
+                self._memory.flights[dispatch_id] = replace(known, row=left)
+
+    def finished(self, dispatch_ids: Sequence[UUID]) -> None:
+        for dispatch_id in dispatch_ids:
+            self._memory.flights.pop(dispatch_id, None)
+
+    def members_in_flight(self) -> dict[str, int]:
+        members: defaultdict[str, int] = defaultdict(int)
+        for flight in self._memory.flights.values():
+            members[flight.row.channel] += flight.row.members
+        return dict(members)
+
+    def unstarted(self, now: datetime, limit: int) -> list[UUID]:
+        waiting = [flight for flight in self._memory.flights.values() if not flight.row.worker and flight.publish_at <= now]
+        waiting.sort(key=lambda flight: (flight.publish_at, flight.row.dispatch_id))
+        return [flight.row.dispatch_id for flight in waiting[:limit]]
+
+    def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        for dispatch_id in dispatch_ids:
+            if known := self._memory.flights.get(dispatch_id):
+                wait = timedelta(seconds=30) * 2 ** min(known.publications, 4)
+                again = replace(known, publications=known.publications + 1, publish_at=now + wait)
+                self._memory.flights[dispatch_id] = again
+
+    def claimed_by(self, workers: Sequence[Worker]) -> list[UUID]:
+        claimed = (flight.row for flight in self._memory.flights.values())
+        return sorted(row.dispatch_id for row in claimed if (row.worker, row.incarnation) in workers)
+
+    def claimants(self) -> list[Worker]:
+        rows = (flight.row for flight in self._memory.flights.values())
+        return sorted({(row.worker, row.incarnation) for row in rows if row.incarnation is not None})
+
+    def counters(self) -> dict[Worker, int]:
+        return dict(self._memory.counters)
