@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
 from typing import Any, Final
 
-from domain.country import COUNTRIES
 from domain.errors import Invalid, Problem
 from domain.timezones import NAMES, local_date, nearest
 from domain.user import Details
@@ -24,6 +23,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", re.ASCII)
 _ATOM = r"[^\s@<>(),;:\\\"\[\].]+"
 _LABEL = r"[^\W_]([\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[^\W\d_]([\w-]{{0,61}}[^\W_])")
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 
 
@@ -126,7 +126,7 @@ def _date(value: Any, form: str) -> date | None:
 def _country(value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or value not in COUNTRIES:
+    if not isinstance(value, str) or not _COUNTRY.fullmatch(value):
         raise _Wrong(f"{str(value)[:64]!r} is not an upper-case ISO 3166-1 alpha-2 code such as FR")
     return value
 

@@ -1,0 +1,64 @@
+"""Where is this installation's database, and under which master key are its users sealed?"""
+
+import base64
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.schema import migrate
+from ops.settings import MASTER_KEY_BYTES, Settings
+
+
+class Installation(Struct, frozen=True):
+    """A migrated database and the key to what is sealed in it. Not to be printed."""
+
+    dsn: str
+    master_key: bytes
+
+
+@contextmanager
+def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]:
+    """The database named in the settings, else the data directory's own, started if it is down and stopped by its last user.
+
+    `owner`: as `up`, of which there is one a data directory. Raises DataDirectoryBusy, PostgresNotStarted, StoreUnavailable,
+    SchemaTooNew.
+    """
+    if settings.database_url and settings.master_key:
+        dsn = settings.database_url.get_secret_value()
+        migrate(dsn)
+        yield Installation(dsn, base64.b64decode(settings.master_key.get_secret_value()))
+        return
+    with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres:
+        migrate(postgres.dsn)
+        yield Installation(postgres.dsn, _embedded_master_key(settings))
+
+
+def _embedded_master_key(settings: Settings) -> bytes:
+    """The one given, else the data directory's own, made at the first start and readable by its owner alone."""
+    if settings.master_key:
+        return base64.b64decode(settings.master_key.get_secret_value())
+    file = settings.data_dir / "master.key"
+    if not file.exists():
+        _write_once(file, secrets.token_bytes(MASTER_KEY_BYTES))
+    return file.read_bytes()
+
+
+def _write_once(file: Path, content: bytes) -> None:
+    """Linked into place whole: of two first starts at once, both read the same key."""
+    draft = file.with_suffix(f".{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
