@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.schema import migrate
 from tests.servers import Broker, broker_kind, create_database, drop_database, make_broker
 
 if TYPE_CHECKING:
@@ -41,6 +42,23 @@ def database(postgres_dsn: str) -> Iterator[str]:
     """An empty database of the test's own, as a DSN."""
     name = f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}"
     yield create_database(postgres_dsn, name)
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_dsn: str) -> Iterator[str]:
+    """Name of a database with our tables and nothing in them, to be copied."""
+    name = f"template_{os.getpid()}"
+    migrate(create_database(postgres_dsn, name))
+    yield name
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def migrated_database(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own with our tables, as a DSN."""
+    name = f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}"
+    yield create_database(postgres_dsn, name, migrated_template)
     drop_database(postgres_dsn, name)
 
 
