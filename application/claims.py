@@ -1,0 +1,130 @@
+"""Claims: which of a dispatch's messages are to be sent after all, and with which calls?"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
+from application.ports import Letter, Stream
+from domain.delivery_policy import send_before
+from domain.dispatch import Dispatch
+from domain.message_type import MessageType, NoSuchOccasion, Rendered
+from domain.scheduled_message import ScheduledMessage
+from domain.user import User
+
+log: Final = logging.getLogger(__name__)
+
+
+class Prepared(Struct, frozen=True):
+    letter: Letter
+    template_version: int
+
+
+class Call(Struct, frozen=True):
+    """What goes to the provider at once, under one key."""
+
+    key: str
+    letters: tuple[Prepared, ...]
+    repeat: bool
+
+
+class Claim(Struct, frozen=True):
+    """A dispatch that is ours: the calls to make, what is settled without a call, and the streams as read after the claim."""
+
+    dispatch_id: UUID
+    incarnation: UUID
+    dispatch: Dispatch
+    version: int
+    messages: dict[UUID, Stream[ScheduledMessage]]
+    calls: tuple[Call, ...]
+    settled: Outcomes
+
+    def members(self) -> int:
+        return len(self.dispatch.members)
+
+
+class Decision(Struct, frozen=True):
+    """What the last decision before sending needs to know besides the message and its user."""
+
+    types: Mapping[str, MessageType]
+    only_to: str | None
+    now: datetime
+    steady: bool  # else nothing is too late
+
+
+def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, decision: Decision) -> Prepared | Outcome:
+    """The letter to send, or why there is none."""
+    if user is None or user.erased:
+        return Unwanted("erased")
+    if user.suppressed:
+        return Unwanted("suppressed")
+    if message.message_type not in user.message_types:
+        return Unwanted("type_removed")
+    kind = decision.types.get(message.message_type)
+    if kind is None:
+        return GivenUp("plugin_error", "unknown_type")
+    if decision.steady and decision.now >= _too_late_from(message, kind):
+        # What may have been accepted is not expired: it stays in doubt, for a person.
+        return Doubtful("late_window") if message.in_doubt else TooLate()
+    if decision.only_to is not None and not fnmatchcase(user.email.casefold(), decision.only_to.casefold()):
+        return Unwanted("not_allowed")
+    return _rendered(message, message_id, user, kind)
+
+
+def calls_of(
+    dispatch_id: UUID,
+    letters: Mapping[UUID, Prepared],
+    messages: Mapping[UUID, Stream[ScheduledMessage]],
+    members_of: Callable[[UUID], tuple[UUID, ...]],
+    bulk: int,
+) -> tuple[Call, ...]:
+    """One call a letter under the message's own key; or bulk calls, each under the key of the call it repeats, if it repeats one.
+
+    A bulk call is a fixed stretch of its first dispatch's members, so that its key always names the same messages.
+    """
+    if bulk == 1:
+        return tuple(Call(str(id_), (letter,), _attempted(messages[id_])) for id_, letter in letters.items())
+    stretches: dict[tuple[UUID, int], list[UUID]] = {}
+    for id_ in letters:
+        first = _first_in_doubt(messages[id_])
+        if first is None or id_ not in members_of(first):
+            first = dispatch_id
+        stretches.setdefault((first, members_of(first).index(id_) // bulk), []).append(id_)
+    return tuple(
+        Call(f"{first}/{number}", tuple(letters[id_] for id_ in ids), repeat=first != dispatch_id)
+        for (first, number), ids in stretches.items()
+    )
+
+
+def repeated_dispatches(messages: Mapping[UUID, Stream[ScheduledMessage]]) -> set[UUID]:
+    """The dispatches whose calls these messages' doubts make us repeat."""
+    return {first for stream in messages.values() if (first := _first_in_doubt(stream)) is not None}
+
+
+def _too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
+    return message.send_before or send_before(message.occasion, message.timezone, message.due_at, kind.late_window)
+
+
+def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: MessageType) -> Prepared | Outcome:
+    try:
+        words: Rendered = kind.render(user, message.occasion)
+    except NoSuchOccasion:
+        return Unwanted("birthday_changed")
+    except Exception as error:  # noqa: BLE001  (a message type is somebody's plugin; its words might quote the user)
+        log.error("message %s could not be rendered: %s", message_id, type(error).__name__)
+        return GivenUp("plugin_error", type(error).__name__)
+    letter = Letter(message_id, message.message_type, user.email, words.subject, words.body)
+    return Prepared(letter, words.template_version)
+
+
+def _attempted(stream: Stream[ScheduledMessage]) -> bool:
+    return stream.state is not None and stream.state.attempted
+
+
+def _first_in_doubt(stream: Stream[ScheduledMessage]) -> UUID | None:
+    return stream.state.doubts[0] if stream.state is not None and stream.state.doubts else None

@@ -1,0 +1,246 @@
+"""Deliver messages: a worker claims dispatches, sends what is still to be sent, and records what came of it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+from uuid import UUID, uuid4
+
+from application.bounded_calls import BoundedCalls
+from application.claims import Call, Claim, Decision, Prepared, calls_of, last_word, repeated_dispatches
+from application.delivery_loop import DeliveryLoop
+from application.delivery_outcomes import Outcomes, Released, events_of, outcome_of
+from application.ports import (
+    Ambiguous,
+    Answer,
+    Channel,
+    Clock,
+    Delivery,
+    EventStore,
+    Group,
+    Liveness,
+    NewEvents,
+    Origin,
+    SendCommand,
+    StoreUnavailable,
+    Stream,
+)
+from domain import dispatch as dispatches
+from domain.dispatch import Dispatch
+from domain.message_type import MessageType
+from domain.scheduled_message import ScheduledMessage
+
+log: Final = logging.getLogger(__name__)
+FIRST_PAUSE_SECONDS: Final = 0.05
+LONGEST_PAUSE_SECONDS: Final = 5.0
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Deliverer:
+    """One worker's use case. `claim` and `record` block on the store; `send` is asynchronous; `run` strings them together.
+
+    `random` draws from [0, 1); `only_to` is a glob of the addresses that may be written to, for trials.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        channel: Channel,
+        types: Mapping[str, MessageType],
+        clock: Clock,
+        liveness: Liveness,
+        random: Callable[[], float],
+        only_to: str | None = None,
+    ) -> None:
+        self._store, self._channel, self._types, self._clock = store, channel, types, clock
+        self._liveness, self._random, self._only_to = liveness, random, only_to
+        self._calls = BoundedCalls(channel.concurrency)
+        self._told_to_end = threading.Event()
+
+    # claim
+
+    def claim(self, commands: Sequence[SendCommand], now: datetime) -> list[Claim]:
+        """Start these dispatches, then decide again about every member, on what the store says after the start.
+
+        Whatever another worker has, is finished or was withdrawn is left out. Raises StoreUnavailable once told to end.
+        """
+        incarnation = self._liveness.incarnation
+        started = self._start({command.dispatch_id: uuid4() for command in commands}, incarnation, now)
+        members = [id_ for stream in started.values() for id_ in _members(stream)]
+        messages = self._patiently(self._store.load_messages, members) if members else {}
+        user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
+        users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
+        decision = Decision(self._types, self._only_to, now, self._clock.steady())
+        firsts = self._dispatches_repeated(messages, started)
+        claims = []
+        for dispatch_id, stream in started.items():
+            ours = _current(dispatch_id, stream, messages)
+            words = {id_: last_word(m, id_, users[m.user_id].state, decision) for id_, m in ours.items()}
+            letters = {id_: word for id_, word in words.items() if isinstance(word, Prepared)}
+            claims.append(
+                Claim(
+                    dispatch_id=dispatch_id,
+                    incarnation=incarnation,
+                    dispatch=_state(stream),
+                    version=stream.version,
+                    messages={id_: messages[id_] for id_ in ours},
+                    calls=calls_of(dispatch_id, letters, messages, lambda id_: _members(firsts[id_]), self._channel.bulk),
+                    settled={id_: word for id_, word in words.items() if not isinstance(word, Prepared)},
+                )
+            )
+        return claims
+
+    def _start(self, tokens: Mapping[UUID, UUID], incarnation: UUID, now: datetime) -> dict[UUID, Stream[Dispatch]]:
+        """Dispatch ID → its stream, of those that are ours now."""
+        won: dict[UUID, Stream[Dispatch]] = {}
+        open_ = list(tokens)
+        while open_:
+            streams = self._patiently(self._store.load_dispatches, open_)
+            # Our token may be there already: a commit whose acknowledgement was lost.
+            won |= {id_: s for id_, s in streams.items() if s.state and s.state.claim_token == tokens[id_]}
+            free = [id_ for id_ in open_ if (state := streams[id_].state) and state.status == "requested"]
+            started = {id_: dispatches.start(streams[id_].state, self._liveness.worker, incarnation, tokens[id_]) for id_ in free}
+            groups = [
+                Group((NewEvents("dispatches", id_, streams[id_].version, tuple(started[id_])),), _origin(id_)) for id_ in free
+            ]
+            lost = self._append(groups, now)
+            for index, id_ in enumerate(free):
+                if index not in lost:
+                    won[id_] = _folded(streams[id_], started[id_])
+            # Lost to another claim, or to a withdrawal that leaves the rest to be claimed.
+            open_ = [free[index] for index in sorted(lost)]
+        return won
+
+    def _dispatches_repeated(
+        self, messages: Mapping[UUID, Stream[ScheduledMessage]], started: Mapping[UUID, Stream[Dispatch]]
+    ) -> dict[UUID, Stream[Dispatch]]:
+        """The started dispatches, and those whose bulk calls are made again."""
+        older = repeated_dispatches(messages) - started.keys() if self._channel.bulk > 1 else set()
+        return {**started, **self._patiently(self._store.load_dispatches, older)} if older else dict(started)
+
+    # send
+
+    async def send(self, claims: Sequence[Claim]) -> dict[UUID, Outcomes]:
+        """Make the calls of these claims; dispatch ID → outcomes, those settled without a call included."""
+        outcomes: dict[UUID, Outcomes] = {claim.dispatch_id: dict(claim.settled) for claim in claims}
+        await self._calls.make(
+            [partial(self._make, claim, call, outcomes[claim.dispatch_id]) for claim in claims for call in claim.calls]
+        )
+        return outcomes
+
+    async def _make(self, claim: Claim, call: Call, outcomes: Outcomes) -> None:
+        # May we call, then whose claim is it: an incarnation never comes back, so the lease was this claim's.
+        if not (self._liveness.may_call() and self._liveness.incarnation == claim.incarnation):
+            outcomes |= {letter.letter.message_id: Released("lease") for letter in call.letters}
+        elif self._told_to_end.is_set():
+            outcomes |= {letter.letter.message_id: Released("stopped") for letter in call.letters}
+        else:
+            answers = await self._answers(call)
+            at = self._clock.now()
+            for letter in call.letters:
+                answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
+                outcomes[letter.letter.message_id] = outcome_of(answer, at, letter.template_version, self._random())
+
+    async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
+        letters = [letter.letter for letter in call.letters]
+        try:
+            if self._channel.bulk > 1:
+                return await self._channel.send_bulk(letters, key=call.key, repeat=call.repeat)
+            return {letters[0].message_id: await self._channel.send(letters[0], key=call.key, repeat=call.repeat)}
+        except asyncio.CancelledError:
+            if not self._told_to_end.is_set():
+                raise
+            return {letter.message_id: Ambiguous("stopped") for letter in letters}
+
+    # record
+
+    def record(self, claims: Sequence[Claim], outcomes: Mapping[UUID, Outcomes], now: datetime) -> None:
+        """Store every outcome, each dispatch's together with its end; decided afresh for as long as a race is lost.
+
+        Raises StoreUnavailable once told to end.
+        """
+        open_ = [(claim, claim.messages, Stream(claim.dispatch, claim.version)) for claim in claims]
+        while open_:
+            groups = [self._recorded(claim, outcomes[claim.dispatch_id], messages, stream) for claim, messages, stream in open_]
+            lost = [open_[index][0] for index in sorted(self._append(groups, now))]
+            if not lost:
+                return
+            ids = [id_ for claim in lost for id_ in claim.messages]
+            messages = self._patiently(self._store.load_messages, ids)
+            streams = self._patiently(self._store.load_dispatches, [claim.dispatch_id for claim in lost])
+            open_ = [(claim, messages, streams[claim.dispatch_id]) for claim in lost]
+
+    def _recorded(
+        self, claim: Claim, outcomes: Outcomes, messages: Mapping[UUID, Stream[ScheduledMessage]], stream: Stream[Dispatch]
+    ) -> Group:
+        appends = []
+        for id_, outcome in outcomes.items():
+            message, version = messages[id_].state, messages[id_].version
+            if message is not None:
+                events = events_of(outcome, message, claim.dispatch_id, claim.dispatch.channel)
+                appends.append(NewEvents("messages", id_, version, tuple(events)))
+        if finished := dispatches.finish(stream.state, "recorded"):
+            appends.append(NewEvents("dispatches", claim.dispatch_id, stream.version, tuple(finished)))
+        return Group(tuple(appends), _origin(claim.dispatch_id))
+
+    # the loop
+
+    async def run(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event, finish_within_seconds: float = 30) -> None:
+        """Work until told to stop or nothing more comes; then finish what is claimed, and put the rest back.
+
+        Raises an ExceptionGroup of what went wrong: StoreUnavailable when outcomes could not be stored in time.
+        """
+        await DeliveryLoop(self, self._channel, self._clock, self._liveness, finish_within_seconds).run(deliveries, stop)
+
+    def end(self) -> None:
+        """The time to finish is over: no more calls, open ones are in doubt, and the store is waited for no longer."""
+        self._told_to_end.set()
+        self._calls.interrupt()
+
+    def _append(self, groups: Sequence[Group], now: datetime) -> frozenset[int]:
+        if not groups:
+            return frozenset()
+        return self._patiently(self._store.append, groups, Origin("worker"), now).lost
+
+    def _patiently(self, use_store: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return use_store(*args, **kwargs)
+            except StoreUnavailable:
+                log.warning("the store is not there; trying again in %.2f s", pause)
+                if self._told_to_end.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _current(
+    dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
+) -> dict[UUID, ScheduledMessage]:
+    """The members that still wait for this dispatch, in its order."""
+    states = {id_: messages[id_].state for id_ in _members(stream)}
+    return {id_: m for id_, m in states.items() if m and m.status == "requested" and m.dispatch_id == dispatch_id}
+
+
+def _state(stream: Stream[Dispatch]) -> Dispatch:
+    assert stream.state is not None
+    return stream.state
+
+
+def _members(stream: Stream[Dispatch]) -> tuple[UUID, ...]:
+    return stream.state.members if stream.state else ()
+
+
+def _folded(stream: Stream[Dispatch], events: Sequence[dispatches.DispatchEvent]) -> Stream[Dispatch]:
+    state = stream.state
+    for event in events:
+        state = dispatches.evolve(state, event)
+    return Stream(state, stream.version + len(events))
+
+
+def _origin(dispatch_id: UUID) -> Origin:
+    return Origin("worker", correlation_id=str(dispatch_id), causation_id=f"dispatch:{dispatch_id}")
