@@ -1,0 +1,103 @@
+"""How does the code reach PostgreSQL: pooled connections for statements, a direct one to listen on?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import Connection, Cursor
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+from application.ports import StoreUnavailable
+
+SCHEMA: Final = "ninebell"
+WAIT_FOR_CONNECTION_SECONDS: Final = 10.0
+
+# A session that appends must not hold its locks while its client sleeps; a wait for a lock outlasts the watchdog, which frees it.
+SESSION: Final = (
+    f"-c search_path={SCHEMA}",
+    "-c timezone=UTC",
+    "-c idle_in_transaction_session_timeout=2s",
+    "-c statement_timeout=30s",
+    "-c lock_timeout=20s",
+)
+NETWORK: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """A pool of autocommit connections whose every name is looked up in the schema `ninebell`. Safe to share among threads."""
+
+    def __init__(self, dsn: str, *, application_name: str, size: int = 10) -> None:
+        options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *SESSION)).strip()
+        self._conninfo = make_conninfo(dsn, application_name=application_name, options=options, **NETWORK)
+        self._pool = ConnectionPool(
+            self._conninfo,
+            connection_class=Connection[Row],
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=size,
+            open=False,
+            check=ConnectionPool.check_connection,  # after a restart of the server, nobody is given a dead connection
+            timeout=WAIT_FOR_CONNECTION_SECONDS,
+            name=application_name,
+        )
+
+    def open(self, timeout_seconds: float = WAIT_FOR_CONNECTION_SECONDS) -> None:
+        """Returns once a connection stands. Raises StoreUnavailable."""
+        try:
+            self._pool.open(wait=True, timeout=timeout_seconds)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(type(error).__name__) from error
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection[Row]]:
+        """An autocommit connection of the pool. Raises StoreUnavailable where PostgreSQL is gone, or too slow."""
+        with translated(), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor[Row]]:
+        """A cursor with binary results, each statement a transaction of its own. Raises StoreUnavailable."""
+        with self.connect() as connection, connection.cursor(binary=True) as cursor:
+            yield cursor
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor[Row]]:
+        """A cursor with binary results in a transaction, committed at the end. Raises StoreUnavailable."""
+        with self.connect() as connection, connection.transaction(), connection.cursor(binary=True) as cursor:
+            yield cursor
+
+    def direct(self) -> Connection[Row]:
+        """An autocommit connection outside the pool, for LISTEN and the like; the caller closes it. Raises StoreUnavailable."""
+        with translated():
+            return Connection[Row].connect(self._conninfo, autocommit=True)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """PostgreSQL gone, restarting, or a time-out of ours: StoreUnavailable, named by its kind, as texts can quote data."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+        raise StoreUnavailable(type(error).__name__) from error

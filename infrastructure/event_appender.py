@@ -1,0 +1,236 @@
+"""Which groups of events still stand on the versions they were decided on, and how are those written?"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct, field
+from psycopg import Cursor, sql
+
+from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position
+from domain.user import UserErased, UserRegistered
+from infrastructure.database import Row
+from infrastructure.event_log import TABLES, NewRow
+from infrastructure.event_mapper import EventMapper, needs_key
+from infrastructure.keyring import DataKey, KeyGone, Keyring
+
+VERSIONS: Final = {
+    log: sql.SQL(
+        "SELECT originator_id, max(originator_version) FROM {}"
+        " WHERE originator_id = ANY(%b) AND originator_id BETWEEN %b AND %b GROUP BY originator_id"
+    )
+    .format(sql.Identifier(log))
+    .as_bytes(None)
+    for log in LOGS
+}
+STORED: Final = {
+    log: sql.SQL(
+        "SELECT originator_id, originator_version, topic, state, notification_id FROM {}"
+        " JOIN unnest(%b::uuid[], %b::bigint[]) AS mine (id, version) ON id = originator_id AND version = originator_version"
+        " WHERE originator_id BETWEEN %b AND %b"
+    )
+    .format(sql.Identifier(log))
+    .as_bytes(None)
+    for log in LOGS
+}
+
+Positions = dict[Log, int]
+
+
+class Registration(Struct, frozen=True):
+    """What a new user needs beside the event: a key, and a claim on the external ID."""
+
+    user_id: UUID
+    wrapped: bytes
+    external_id_hash: bytes | None
+
+
+class EncodedGroup(Struct):
+    """A group as it will be written, the same bytes at every try, so that a late acknowledgement is told from a conflict."""
+
+    checks: list[tuple[Log, UUID, int, int]] = field(default_factory=list)  # log, stream, version, number of events
+    rows: dict[Log, list[NewRow]] = field(default_factory=dict)
+    registrations: list[Registration] = field(default_factory=list)
+    erased: list[UUID] = field(default_factory=list)
+    keyless: list[UUID] = field(default_factory=list)  # personal data of users without a key: surely erased meanwhile
+
+
+class EventAppending:
+    """Encodes groups, and writes them on a cursor whose transaction holds the locks of their logs."""
+
+    def __init__(self, mapper: EventMapper, keyring: Keyring) -> None:
+        self._mapper = mapper
+        self._keyring = keyring
+
+    def sealed_users(self, groups: Sequence[Group]) -> set[UUID]:
+        """The users whose keys `encode` needs."""
+        return {
+            new.stream_id
+            for group in groups
+            for new in group.appends
+            if new.log == "users" and new.version and any(needs_key(type(event)) for event in new.events)
+        }
+
+    def encode(self, groups: Sequence[Group], origin: Origin, now: datetime, keys: dict[UUID, DataKey]) -> list[EncodedGroup]:
+        """Needs no database; `keys` are those of `sealed_users`."""
+        return [self._encode(group, group.origin or origin, now, keys) for group in groups]
+
+    def write(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions | None]:
+        """Per group the last position in each of its logs, None for a loser.
+
+        Raises KeyGone for a user whose stream stands but whose key does not.
+        """
+        versions = _versions(cursor, groups)
+        moved = [index for index, group in enumerate(groups) if not _stands(group, versions)]
+        positions: list[Positions | None] = [None] * len(groups)
+        for index, found in self._stored_before(cursor, groups, moved).items():
+            positions[index] = found
+        taken = _taken(cursor, groups)
+        winners: dict[int, EncodedGroup] = {}
+        for index, group in enumerate(groups):
+            if positions[index] is None and _stands(group, versions) and taken.isdisjoint(_hashes(group)):
+                if group.keyless:
+                    raise KeyGone(f"users without a key: {group.keyless}")
+                winners[index] = group
+                taken.update(_hashes(group))
+                versions.update({(log, stream_id): version + count for log, stream_id, version, count in group.checks})
+        for index, written in zip(winners, _insert(cursor, list(winners.values())), strict=True):
+            positions[index] = written
+        return positions
+
+    def _encode(self, group: Group, origin: Origin, now: datetime, keys: dict[UUID, DataKey]) -> EncodedGroup:
+        encoded = EncodedGroup()
+        for new in group.appends:
+            encoded.checks.append((new.log, new.stream_id, new.version, len(new.events)))
+            key = self._key(encoded, new, keys) if new.log == "users" else None
+            rows = encoded.rows.setdefault(new.log, [])
+            for version, event in enumerate(new.events, start=new.version + 1):
+                try:
+                    topic, state = self._mapper.encode(event, origin, key)
+                except KeyGone:
+                    encoded.keyless.append(new.stream_id)
+                else:
+                    rows.append(NewRow(new.stream_id, version, topic, state, now))
+        return encoded
+
+    def _key(self, encoded: EncodedGroup, new: NewEvents, keys: dict[UUID, DataKey]) -> DataKey | None:
+        """The user's key, made for one who registers."""
+        key = keys.get(new.stream_id)
+        for event in new.events:
+            if isinstance(event, UserRegistered):
+                key, wrapped = self._keyring.new_key(new.stream_id)
+                hashed = None if event.external_id is None else self._keyring.external_id_hash(event.external_id)
+                encoded.registrations.append(Registration(new.stream_id, wrapped, hashed))
+            elif isinstance(event, UserErased):
+                encoded.erased.append(new.stream_id)
+        return key
+
+    def _stored_before(
+        self, cursor: Cursor[Row], groups: Sequence[EncodedGroup], suspects: Sequence[int]
+    ) -> dict[int, Positions]:
+        """Of the groups whose streams have moved on, those that stand there byte by byte: written, and acknowledged late."""
+        stored: dict[tuple[Log, UUID, int], tuple[str, bytes, int]] = {}
+        for log in LOGS:
+            mine = [row for index in suspects for row in groups[index].rows.get(log, ())]
+            if mine:
+                ids, versions = [row.stream_id for row in mine], [row.version for row in mine]
+                cursor.execute(STORED[log], (ids, versions, min(ids), max(ids)), prepare=True)
+                stored.update({(log, row[0], row[1]): row[2:] for row in cursor})
+        found: dict[int, Positions] = {}
+        for index in suspects:
+            rows = [
+                (log, row, stored.get((log, row.stream_id, row.version)))
+                for log, rows in groups[index].rows.items()
+                for row in rows
+            ]
+            if rows and all(there and there[:2] == (row.topic, row.state) for _, row, there in rows):
+                found[index] = {log: there[2] for log, _, there in rows if there}
+        return found
+
+
+def lock(cursor: Cursor[Any], logs: Iterable[Log]) -> None:
+    """Take the locks of these logs, in the one order in which everybody does."""
+    wanted = set(logs)
+    for log in LOGS:
+        if log in wanted:
+            TABLES[log].lock(cursor)
+
+
+def logs_of(groups: Iterable[EncodedGroup]) -> set[Log]:
+    """The logs that these groups touch."""
+    return {check[0] for group in groups for check in group.checks}
+
+
+def appended(positions: Sequence[Positions | None]) -> Appended:
+    """The answer to one caller."""
+    last: Positions = {}
+    for found in positions:
+        for log, position in (found or {}).items():
+            last[log] = max(position, last.get(log, 0))
+    return Appended(frozenset(index for index, found in enumerate(positions) if found is None), Position(**last))
+
+
+def _versions(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> dict[tuple[Log, UUID], int]:
+    """The last version of every stream touched; a stream that is not there is missing."""
+    versions: dict[tuple[Log, UUID], int] = {}
+    for log in LOGS:
+        ids = {stream_id for group in groups for its_log, stream_id, _, _ in group.checks if its_log == log}
+        if ids:
+            cursor.execute(VERSIONS[log], (list(ids), min(ids), max(ids)), prepare=True)
+            versions.update({(log, stream_id): version for stream_id, version in cursor})
+    return versions
+
+
+def _stands(group: EncodedGroup, versions: dict[tuple[Log, UUID], int]) -> bool:
+    return all(versions.get((log, stream_id), 0) == version for log, stream_id, version, _ in group.checks)
+
+
+def _hashes(group: EncodedGroup) -> list[bytes]:
+    return [new.external_id_hash for new in group.registrations if new.external_id_hash is not None]
+
+
+def _taken(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> set[bytes]:
+    """External IDs of these groups that belong, or belonged, to someone."""
+    hashes = [hashed for group in groups for hashed in _hashes(group)]
+    if not hashes:
+        return set()
+    cursor.execute("SELECT hmac FROM external_ids WHERE hmac = ANY(%b)", (hashes,), prepare=True)
+    return {bytes(hashed) for (hashed,) in cursor}
+
+
+def _insert(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions]:
+    """Events, new users' keys and external IDs; erased users' keys go."""
+    positions: list[Positions] = [{} for _ in groups]
+    for log in LOGS:
+        owners = [index for index, group in enumerate(groups) for _ in group.rows.get(log, ())]
+        rows = [row for group in groups for row in group.rows.get(log, ())]
+        for index, position in zip(owners, TABLES[log].insert(cursor, rows), strict=True):
+            positions[index][log] = position
+    _register(cursor, [new for group in groups for new in group.registrations])
+    _forget(cursor, [user_id for group in groups for user_id in group.erased])
+    return positions
+
+
+def _register(cursor: Cursor[Row], new: Sequence[Registration]) -> None:
+    if not new:
+        return
+    cursor.execute(
+        "INSERT INTO user_keys (user_id, wrapped) SELECT * FROM unnest(%b::uuid[], %b::bytea[])",
+        ([one.user_id for one in new], [one.wrapped for one in new]),
+        prepare=True,
+    )
+    named = [one for one in new if one.external_id_hash is not None]
+    cursor.execute(
+        "INSERT INTO external_ids (hmac, user_id) SELECT * FROM unnest(%b::bytea[], %b::uuid[])",
+        ([one.external_id_hash for one in named], [one.user_id for one in named]),
+        prepare=True,
+    )
+
+
+def _forget(cursor: Cursor[Row], user_ids: Sequence[UUID]) -> None:
+    """Without the user's ID the external ID's hash tells nothing of them, but still keeps it from being taken again."""
+    if not user_ids:
+        return
+    cursor.execute("DELETE FROM user_keys WHERE user_id = ANY(%b)", (list(user_ids),))
+    cursor.execute("UPDATE external_ids SET user_id = NULL, erased = true WHERE user_id = ANY(%b)", (list(user_ids),))

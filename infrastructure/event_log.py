@@ -1,0 +1,62 @@
+"""How is a log's table locked and written? One way, for the event store and for eventsourcing's recorder alike."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import Cursor, sql
+
+from application.ports import LOGS, Log
+from infrastructure.database import SCHEMA
+
+LOCK_SPACE: Final = 0x6E62  # first half of the advisory locks of logs; the second is the hash of schema and table
+ROWS_A_STATEMENT: Final = 2000
+
+
+class NewRow(NamedTuple):
+    """An event as it goes into a log."""
+
+    stream_id: UUID
+    version: int
+    topic: str
+    state: bytes
+    at: datetime
+
+
+class LogTable:
+    """One log's lock and insert. Positions are given in the order of commits, as whoever inserts holds the lock until then."""
+
+    def __init__(self, schema: str, table: str) -> None:
+        name = sql.Identifier(schema, table)
+        self._lock = (
+            sql.SQL("SELECT pg_advisory_xact_lock({space}, hashtext({name}))")
+            .format(space=LOCK_SPACE, name=f"{schema}.{table}")
+            .as_bytes(None)
+        )
+        # One statement over arrays: nothing is streamed under the lock, as a client frozen in a COPY would keep it for ever.
+        self._insert = (
+            sql.SQL(
+                "INSERT INTO {name} (originator_id, originator_version, topic, state, recorded_at)"
+                " SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::timestamptz[])"
+                " RETURNING notification_id"
+            )
+            .format(name=name)
+            .as_bytes(None)
+        )
+
+    def lock(self, cursor: Cursor[Any]) -> None:
+        """Be the only writer of this log until the transaction ends."""
+        cursor.execute(self._lock, prepare=True)
+
+    def insert(self, cursor: Cursor[tuple[Any, ...]], rows: Sequence[NewRow]) -> list[int]:
+        """Positions of the rows, ascending. The lock is held already."""
+        positions: list[int] = []
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            columns = [list(column) for column in zip(*rows[start : start + ROWS_A_STATEMENT], strict=True)]
+            cursor.execute(self._insert, columns, prepare=True)
+            positions.extend(position for (position,) in cursor)
+        return positions
+
+
+TABLES: Final[dict[Log, LogTable]] = {log: LogTable(SCHEMA, log) for log in LOGS}

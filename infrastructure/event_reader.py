@@ -1,0 +1,180 @@
+"""What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import Cursor
+
+from application.ports import Followed, Log, Position, Recorded, Stream
+from domain import dispatch, scheduled_message, user
+from domain.dispatch import Dispatch
+from domain.event import Event
+from domain.scheduled_message import ScheduledMessage
+from domain.user import User
+from infrastructure.database import Row
+from infrastructure.event_mapper import EventMapper, Stored, Unreadable
+from infrastructure.keyring import DataKey, Keyring
+
+S = TypeVar("S")
+
+# Users' keys come in the same statement as their events: read after them, an erasure in between would leave a reachable
+# user without a name. The bounds let monthly partitions prune, which an array alone does not.
+LOAD: Final[dict[Log, str]] = {
+    "users": """
+        SELECT originator_id, originator_version, topic, state, wrapped FROM users LEFT JOIN user_keys ON user_id = originator_id
+        WHERE originator_id = ANY(%b) AND originator_id BETWEEN %b AND %b ORDER BY originator_id, originator_version""",
+    "messages": """
+        SELECT originator_id, originator_version, topic, state, NULL FROM messages
+        WHERE originator_id = ANY(%b) AND originator_id BETWEEN %b AND %b ORDER BY originator_id, originator_version""",
+    "dispatches": """
+        SELECT originator_id, originator_version, topic, state, NULL FROM dispatches
+        WHERE originator_id = ANY(%b) AND originator_id BETWEEN %b AND %b ORDER BY originator_id, originator_version""",
+}
+HISTORY: Final[dict[Log, str]] = {
+    "users": """
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, wrapped
+        FROM users LEFT JOIN user_keys ON user_id = originator_id WHERE originator_id = %b ORDER BY originator_version""",
+    "messages": """
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, NULL
+        FROM messages WHERE originator_id = %b ORDER BY originator_version""",
+    "dispatches": """
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, NULL
+        FROM dispatches WHERE originator_id = %b ORDER BY originator_version""",
+}
+STRETCH: Final[dict[Log, str]] = {
+    "users": """
+        SELECT stretch.*, wrapped FROM (
+            SELECT notification_id, originator_id, originator_version, recorded_at, topic,
+                   CASE WHEN topic <> ALL(%b) THEN state END
+            FROM users WHERE notification_id > %b ORDER BY notification_id LIMIT %b) AS stretch
+        LEFT JOIN user_keys ON user_id = originator_id ORDER BY notification_id""",
+    "messages": """
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
+               CASE WHEN topic <> ALL(%b) THEN state END, NULL
+        FROM messages WHERE notification_id > %b ORDER BY notification_id LIMIT %b""",
+    "dispatches": """
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
+               CASE WHEN topic <> ALL(%b) THEN state END, NULL
+        FROM dispatches WHERE notification_id > %b ORDER BY notification_id LIMIT %b""",
+}
+HEAD: Final = """
+    SELECT coalesce((SELECT max(notification_id) FROM users), 0), coalesce((SELECT max(notification_id) FROM messages), 0),
+           coalesce((SELECT max(notification_id) FROM dispatches), 0)"""
+
+
+class ParkedEvent(Struct, frozen=True):
+    """An event that a follower could not make sense of and went past."""
+
+    position: int
+    topic: str
+    error: str
+
+
+class Stretch(Followed, frozen=True):
+    """A stretch of a log with what in it could not be read; whoever follows parks that (see `park`)."""
+
+    unreadable: tuple[ParkedEvent, ...] = ()
+
+
+class EventReading:
+    """Reads on a cursor of anyone's: a connection's, or that of a transaction under way."""
+
+    def __init__(self, mapper: EventMapper, keyring: Keyring) -> None:
+        self._mapper = mapper
+        self._keyring = keyring
+
+    def load_users(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
+        """Every ID asked for, folded. Raises Unreadable."""
+        return self._load(cursor, "users", ids, user.evolve)
+
+    def load_messages(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
+        """Every ID asked for, folded. Raises Unreadable."""
+        return self._load(cursor, "messages", ids, scheduled_message.evolve)
+
+    def load_dispatches(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
+        """Every ID asked for, folded. Raises Unreadable."""
+        return self._load(cursor, "dispatches", ids, dispatch.evolve)
+
+    def history(self, cursor: Cursor[Row], log: Log, stream_id: UUID) -> list[Recorded[Event]]:
+        """A stream's events, oldest first. Raises Unreadable."""
+        cursor.execute(HISTORY[log], (stream_id,), prepare=True)
+        decode = self._decoder()
+        return [_recorded(row, decode(row[4], row[5], row[6], row[1])) for row in cursor]
+
+    def stretch(
+        self, cursor: Cursor[Row], log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None
+    ) -> Stretch:
+        """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart."""
+        cursor.execute(STRETCH[log], (self._mapper.others(kinds), after, limit), prepare=True)
+        rows = cursor.fetchall()
+        decode = self._decoder()
+        events: list[Recorded[Event]] = []
+        unreadable: list[ParkedEvent] = []
+        for row in rows:
+            if row[5] is None:
+                continue
+            try:
+                stored = decode(row[4], row[5], row[6], row[1])
+            except Unreadable as error:
+                unreadable.append(ParkedEvent(row[0], error.topic, error.error))
+                continue
+            if kinds is None or type(stored.event) in kinds:
+                events.append(_recorded(row, stored))
+        return Stretch(events, rows[-1][0] if rows else after, len(rows) == limit, tuple(unreadable))
+
+    def head(self, cursor: Cursor[Row]) -> Position:
+        """The last position of each log."""
+        cursor.execute(HEAD, prepare=True)
+        return Position(*cursor.fetchall()[0])
+
+    def users_of(self, cursor: Cursor[Row], external_ids: Sequence[str]) -> dict[str, UUID | Literal["erased"]]:
+        """Those of the external IDs that belong, or belonged, to a user."""
+        by_hash = {self._keyring.external_id_hash(external_id): external_id for external_id in external_ids}
+        cursor.execute("SELECT hmac, user_id FROM external_ids WHERE hmac = ANY(%b)", (list(by_hash),), prepare=True)
+        return {by_hash[hashed]: user_id or "erased" for hashed, user_id in cursor}
+
+    def _load(
+        self, cursor: Cursor[Row], log: Log, ids: Iterable[UUID], evolve: Callable[[S | None, Any], S | None]
+    ) -> dict[UUID, Stream[S]]:
+        wanted = set(ids)
+        if not wanted:
+            return {}
+        cursor.execute(LOAD[log], (list(wanted), min(wanted), max(wanted)), prepare=True)
+        decode = self._decoder()
+        states: dict[UUID, S | None] = {}
+        versions: dict[UUID, int] = {}
+        for stream_id, version, topic, state, wrapped in cursor:
+            states[stream_id] = evolve(states.get(stream_id), decode(topic, state, wrapped, stream_id).event)
+            versions[stream_id] = version
+        return {stream_id: Stream(states.get(stream_id), versions.get(stream_id, 0)) for stream_id in wanted}
+
+    def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
+        """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""
+        keys: dict[UUID, DataKey] = {}
+
+        def decode(topic: str, state: bytes, wrapped: bytes | None, user_id: UUID) -> Stored[Event]:
+            if wrapped is None or not self._mapper.may_be_sealed(topic):
+                return self._mapper.decode(topic, state, None)
+            key = keys.get(user_id)
+            if key is None:
+                key = keys[user_id] = self._keyring.unwrap(user_id, wrapped)
+            return self._mapper.decode(topic, state, key)
+
+        return decode
+
+
+def park(cursor: Cursor[Row], follower: str, log: Log, events: Sequence[ParkedEvent]) -> None:
+    """Keep what a follower went past, for a person to look at."""
+    if events:
+        cursor.executemany(
+            "INSERT INTO parked_events (follower, log, position, topic, error)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [(follower, log, event.position, event.topic, event.error) for event in events],
+        )
+
+
+def _recorded(row: Row, stored: Stored[Event]) -> Recorded[Event]:
+    position, stream_id, version, at = row[:4]
+    return Recorded(position, stream_id, version, at, stored.event, stored.origin)

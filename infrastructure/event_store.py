@@ -1,0 +1,123 @@
+"""How are the three logs appended to and read, by callers with nothing else to write?"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+import stamina
+
+from application.ports import Appended, Group, Log, Origin, Position, Recorded, StoreUnavailable, Stream
+from domain.dispatch import Dispatch
+from domain.errors import UserErasedError
+from domain.event import Event
+from domain.scheduled_message import ScheduledMessage
+from domain.user import User
+from infrastructure.database import Database
+from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, lock, logs_of
+from infrastructure.event_mapper import EventMapper
+from infrastructure.event_reader import EventReading, Stretch
+from infrastructure.keyring import Keyring
+from infrastructure.notifications import Announcer
+from infrastructure.shared_commit import SharedCommit
+
+MOST_GROUPS_A_COMMIT: Final = 10_000
+KEEP_TRYING_SECONDS: Final = 60.0
+
+
+class PostgresEventStore:
+    """`application.ports.EventStore` on PostgreSQL. Safe to share among threads; blocks, so never call it on an event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        announcer: Announcer,
+        mapper: EventMapper | None = None,
+        keep_trying_seconds: float = KEEP_TRYING_SECONDS,
+    ) -> None:
+        mapper = mapper or EventMapper()
+        self.database = database
+        self.keyring = keyring
+        self.reading = EventReading(mapper, keyring)
+        self.appending = EventAppending(mapper, keyring)
+        self.announcer = announcer
+        self._keep_trying_seconds = keep_trying_seconds
+        self._share = SharedCommit(self._commit, MOST_GROUPS_A_COMMIT)
+
+    def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+        """Write every group whose versions still hold; see the port. Positions of logs not written to are 0.
+
+        A lost connection is waited out, up to a minute. Raises StoreUnavailable, KeyGone.
+        """
+        positions = self._share(self._encode(groups, origin, now))
+        answer = appended(positions)
+        self.announcer.announce({log for found in positions for log in found or ()})
+        return answer
+
+    def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
+        """Raises StoreUnavailable, Unreadable."""
+        with self.database.cursor() as cursor:
+            return self.reading.load_users(cursor, ids)
+
+    def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
+        """Raises StoreUnavailable, Unreadable."""
+        with self.database.cursor() as cursor:
+            return self.reading.load_messages(cursor, ids)
+
+    def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
+        """Raises StoreUnavailable, Unreadable."""
+        with self.database.cursor() as cursor:
+            return self.reading.load_dispatches(cursor, ids)
+
+    def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
+        """A stream's events, oldest first. Raises StoreUnavailable, Unreadable."""
+        with self.database.cursor() as cursor:
+            return self.reading.history(cursor, log, stream_id)
+
+    def read(self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None) -> Stretch:
+        """Up to `limit` events of any kind after a position; decoded only those of `kinds`. Raises StoreUnavailable."""
+        with self.database.cursor() as cursor:
+            return self.reading.stretch(cursor, log, after, limit, kinds)
+
+    def head(self) -> Position:
+        """The last position of each log. Raises StoreUnavailable."""
+        with self.database.cursor() as cursor:
+            return self.reading.head(cursor)
+
+    def user_of(self, external_id: str) -> UUID | None:
+        """Raises UserErasedError, StoreUnavailable."""
+        owner = self.users_of([external_id]).get(external_id)
+        if owner == "erased":
+            raise UserErasedError
+        return owner
+
+    def users_of(self, external_ids: Sequence[str]) -> dict[str, UUID | Literal["erased"]]:
+        """Those of the external IDs that belong, or belonged, to a user. Raises StoreUnavailable."""
+        with self.database.cursor() as cursor:
+            return self.reading.users_of(cursor, external_ids)
+
+    def _encode(self, groups: Sequence[Group], origin: Origin, now: datetime) -> list[EncodedGroup]:
+        """Before the lock, as sealing takes time; a key that is destroyed meanwhile shows in the user's version."""
+        sealed = self.appending.sealed_users(groups)
+        if not sealed:
+            return self.appending.encode(groups, origin, now, {})
+        for attempt in self._tries():
+            with attempt, self.database.cursor() as cursor:
+                keys = self.keyring.keys(cursor, sealed)
+        return self.appending.encode(groups, origin, now, keys)
+
+    def _commit(self, groups: Sequence[EncodedGroup]) -> list[Positions | None]:
+        """Again after a lost connection: what the first try did commit is then found as it was written."""
+        positions: list[Positions | None] = []
+        for attempt in self._tries():
+            with attempt, self.database.transaction() as cursor:
+                lock(cursor, logs_of(groups))
+                positions = self.appending.write(cursor, groups)
+        return positions
+
+    def _tries(self) -> Iterable[stamina.Attempt]:
+        return stamina.retry_context(
+            on=StoreUnavailable, attempts=None, timeout=self._keep_trying_seconds, wait_initial=0.05, wait_max=1.0
+        )

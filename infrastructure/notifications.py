@@ -1,0 +1,150 @@
+"""How does a follower learn at once that a log has grown, and never later than by its next poll?
+
+A notification is a hint: one that is lost, or a connection that is cut, delays a follower by a second at most.
+"""
+
+import logging
+from collections.abc import Iterable
+from threading import Condition, Event, Thread
+from types import TracebackType
+from typing import Final, Self
+
+from psycopg import Connection
+
+from application.ports import LOGS, Log, StoreUnavailable
+from infrastructure.database import Database, Row, translated
+
+CHANNEL: Final[dict[Log, str]] = {"users": "ninebell_users", "messages": "ninebell_messages", "dispatches": "ninebell_dispatches"}
+LOG_OF: Final = {channel: log for log, channel in CHANNEL.items()}
+POLL_SECONDS: Final = 1.0
+RECONNECT_SECONDS: Final = 0.2
+MOST_RECONNECT_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class _Daemon:
+    """A thread that works on a connection of its own and makes a new one whenever that is lost, with growing patience."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> Self:
+        """Begin; a process does so once."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the thread and its connection."""
+        self._stopping.set()
+        self._interrupt()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        patience = RECONNECT_SECONDS
+        while not self._stopping.is_set():
+            try:
+                with self._database.direct() as connection, translated():
+                    patience = RECONNECT_SECONDS
+                    self._work(connection)
+            except StoreUnavailable as error:
+                logger.warning("%s lost its connection (%s), next try in %.1f s", self._thread.name, error, patience)
+                self._stopping.wait(patience)
+                patience = min(2 * patience, MOST_RECONNECT_SECONDS)
+
+    def _work(self, connection: Connection[Row]) -> None:
+        """Until told to stop. An error of the connection begins it anew on another."""
+        raise NotImplementedError
+
+    def _interrupt(self) -> None:
+        """Wake the thread, so that it sees that it is to stop."""
+
+
+class Announcer(_Daemon):
+    """Tells everybody that logs have grown. NOTIFY commits under a lock of the whole server: so one for all appends so far."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "announcer")
+        self._changed = Condition()
+        self._logs: set[Log] = set()
+
+    def announce(self, logs: Iterable[Log]) -> None:
+        """Returns at once."""
+        with self._changed:
+            self._logs.update(logs)
+            self._changed.notify()
+
+    def _work(self, connection: Connection[Row]) -> None:
+        connection.execute("SET synchronous_commit = off")  # a hint need not survive, so nobody waits for the disk
+        while not self._stopping.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: self._logs or self._stopping.is_set())
+                channels, self._logs = [CHANNEL[log] for log in self._logs], set()
+            connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
+
+    def _interrupt(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+
+class Wakeups(_Daemon):
+    """Hears the announcements of all processes, over one connection, for every follower in this one."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "wakeups")
+        self._changed = Condition()
+        self._generation: dict[Log, int] = dict.fromkeys(LOGS, 0)
+
+    def of(self, *logs: Log) -> "Wakeup":
+        """What one follower of these logs waits on."""
+        return Wakeup(self, logs)
+
+    def poke(self, *logs: Log) -> None:
+        """Wake the followers of these logs in this process."""
+        with self._changed:
+            for log in logs:
+                self._generation[log] += 1
+            self._changed.notify_all()
+
+    def seen(self, logs: Iterable[Log]) -> list[int]:
+        """How often each of these logs has been announced so far."""
+        with self._changed:
+            return [self._generation[log] for log in logs]
+
+    def wait(self, logs: Iterable[Log], seen: list[int], timeout_seconds: float) -> bool:
+        """Whether one of these logs was announced since `seen`, waiting for it if need be."""
+        with self._changed:
+            return self._changed.wait_for(lambda: [self._generation[log] for log in logs] != seen, timeout_seconds)
+
+    def _work(self, connection: Connection[Row]) -> None:
+        for channel in LOG_OF:
+            connection.execute(f"LISTEN {channel}")
+        self.poke(*LOGS)  # whatever was announced while nobody listened
+        while not self._stopping.is_set():
+            for notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                self.poke(LOG_OF[notice.channel])
+
+
+class Wakeup:
+    """One follower's ear. An announcement made while the follower was reading makes its next wait return at once."""
+
+    def __init__(self, wakeups: Wakeups, logs: tuple[Log, ...]) -> None:
+        self._wakeups = wakeups
+        self._logs = logs
+        self._seen = wakeups.seen(logs)
+
+    def wait(self, timeout_seconds: float = POLL_SECONDS) -> bool:
+        """Whether there was an announcement since the last wait; a second at most, as announcements can be lost."""
+        heard = self._wakeups.wait(self._logs, self._seen, min(timeout_seconds, POLL_SECONDS))
+        self._seen = self._wakeups.seen(self._logs)
+        return heard

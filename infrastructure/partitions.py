@@ -1,0 +1,72 @@
+"""Which months do the tables partitioned by message ID have room for?"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Final
+
+from psycopg import Connection, sql
+
+from domain.message_id import month_bounds
+from infrastructure.database import Row
+
+PARTITIONED: Final = "messages"
+
+
+def ensure_partitions(connection: Connection[Row], first: date, last: date, table: str = PARTITIONED) -> list[str]:
+    """Make the missing partitions for every month from `first`'s to `last`'s; returns the months made, as "2027_03".
+
+    Writers and readers go on meanwhile. The table has a default partition `<table>_default`; rows that waited there are moved.
+    """
+    wanted = list(_months(first, last))
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.partitions'))")
+        names = [f"{table}_{year}_{month:02}" for year, month in wanted]
+        found = connection.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL", (names,))
+        missing = {str(name) for (name,) in found}
+        for name, (year, month) in zip(names, wanted, strict=True):
+            if name in missing:
+                _make(connection, table, name, year, month)
+    return sorted(name.removeprefix(f"{table}_") for name in missing)
+
+
+def strays(connection: Connection[Row], table: str = PARTITIONED) -> int:
+    """Rows in the default partition: IDs that are no message's, or a month that nobody made."""
+    default = sql.Identifier(f"{table}_default")
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(default)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _make(connection: Connection[Row], table: str, name: str, year: int, month: int) -> None:
+    """Attached rather than created in place, which would shut everybody out of the whole table."""
+    lower, upper = month_bounds(year, month)
+    words = {
+        "table": sql.Identifier(table),
+        "default": sql.Identifier(f"{table}_default"),
+        "name": sql.Identifier(name),
+        "lower": sql.Literal(lower),
+        "upper": sql.Literal(upper),
+    }
+    for statement in (
+        "CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
+        "LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE",
+        "WITH moved AS (DELETE FROM {default} WHERE {key} >= {lower} AND {key} < {upper} RETURNING *)"
+        " INSERT INTO {name} TABLE moved",
+        "ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({lower}) TO ({upper})",
+    ):
+        connection.execute(sql.SQL(statement).format(**words, key=sql.SQL(_key(connection, table))))
+
+
+def _key(connection: Connection[Row], table: str) -> str:
+    row = connection.execute(
+        "SELECT quote_ident(attname) FROM pg_partitioned_table"
+        " JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0] WHERE partrelid = to_regclass(%s)",
+        (table,),
+    ).fetchone()
+    if row is None:
+        raise ValueError(f"{table} is not partitioned")
+    return str(row[0])
+
+
+def _months(first: date, last: date) -> Iterator[tuple[int, int]]:
+    for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
+        yield number // 12, number % 12 + 1

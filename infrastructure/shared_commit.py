@@ -1,0 +1,80 @@
+"""How do callers that come at the same time share one commit, each with its own answer?"""
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Generic, TypeVar
+
+from application.ports import StoreUnavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Share(Generic[T, R]):
+    """One caller's part."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self.items = items
+        self.results: Sequence[R] | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.results is None and self.error is None
+
+
+class SharedCommit(Generic[T, R]):
+    """Whoever comes while a commit is under way shares the next: so many commits as the disk takes, not as there are callers."""
+
+    def __init__(self, commit: Callable[[Sequence[T]], Sequence[R]], most_items: int) -> None:
+        """`commit` answers item by item; it is given up to `most_items`, but always one caller's whole."""
+        self._commit = commit
+        self._most_items = most_items
+        self._waiting: list[_Share[T, R]] = []
+        self._mutex = Lock()
+        self._turn = Lock()
+
+    def __call__(self, items: Sequence[T]) -> Sequence[R]:
+        """Blocks until the caller's items are committed. Raises what `commit` raised for them."""
+        mine: _Share[T, R] = _Share(items)
+        with self._mutex:
+            self._waiting.append(mine)
+        with self._turn:
+            while mine.waits:
+                self._serve(self._next_shares())
+        if mine.error is not None:
+            raise mine.error
+        return mine.results or ()
+
+    def _next_shares(self) -> list[_Share[T, R]]:
+        with self._mutex:
+            count, size = 1, len(self._waiting[0].items)
+            while count < len(self._waiting) and size + len(self._waiting[count].items) <= self._most_items:
+                size += len(self._waiting[count].items)
+                count += 1
+            shares, self._waiting = self._waiting[:count], self._waiting[count:]
+        return shares
+
+    def _serve(self, shares: Sequence[_Share[T, R]]) -> None:
+        try:
+            results = self._commit([item for share in shares for item in share.items])
+        except Exception as error:  # noqa: BLE001 -- it is raised again by every caller whom it concerns
+            self._failed(shares, error)
+        except BaseException as error:
+            for share in shares:
+                share.error = StoreUnavailable("the commit was interrupted")
+            raise error from None
+        else:
+            start = 0
+            for share in shares:
+                share.results = results[start : start + len(share.items)]
+                start += len(share.items)
+
+    def _failed(self, shares: Sequence[_Share[T, R]], error: Exception) -> None:
+        """One caller's bad item must not hurt the others: each goes again alone. No store is nobody's fault."""
+        if len(shares) > 1 and not isinstance(error, StoreUnavailable):
+            for share in shares:
+                self._serve([share])
+        else:
+            for share in shares:
+                share.error = error

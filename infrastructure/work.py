@@ -1,0 +1,134 @@
+"""How does a process manager read, decide, append and record its position in one transaction?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from psycopg import Cursor
+
+from application.ports import LOGS, Appended, Deposed, Followed, Group, Log, Origin, PositionLost, Stream
+from domain.dispatch import Dispatch
+from domain.event import Event
+from domain.scheduled_message import ScheduledMessage
+from domain.user import User
+from infrastructure.database import Row
+from infrastructure.event_appender import appended, lock, logs_of
+from infrastructure.event_reader import park
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.leader import Leadership
+
+
+class PostgresWork:
+    """`application.ports.Work` on one open transaction. Subclasses add their own tables, on `cursor`."""
+
+    def __init__(self, cursor: Cursor[Row], store: PostgresEventStore, follower: str) -> None:
+        self.cursor = cursor
+        self.touched: set[Log] = set()
+        self._store = store
+        self._follower = follower
+        self._locked: list[Log] = []
+        self._positions: dict[Log, int] = {}
+
+    def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
+        """Raises Unreadable."""
+        return self._store.reading.load_users(self.cursor, ids)
+
+    def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
+        """Raises Unreadable."""
+        return self._store.reading.load_messages(self.cursor, ids)
+
+    def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
+        """Raises Unreadable."""
+        return self._store.reading.load_dispatches(self.cursor, ids)
+
+    def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
+        """Up to `limit` events of any kind after this follower's position; what can't be read is parked."""
+        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds)
+        park(self.cursor, self._follower, log, stretch.unreadable)
+        return stretch
+
+    def followed(self, log: Log, position: int) -> None:
+        """Commit to having read up to `position`. Raises PositionLost if someone else moved it."""
+        before = self._position(log)
+        if position == before:
+            return
+        move_position(self.cursor, self._follower, log, before, position)
+        self._positions[log] = position
+
+    def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+        """As the event store does, but seen by others only once the work is committed.
+
+        Locks are held until then: who lost, reads again and decides again, can't lose a second time.
+        """
+        appending = self._store.appending
+        keys = self._store.keyring.keys(self.cursor, sealed) if (sealed := appending.sealed_users(groups)) else {}
+        encoded = appending.encode(groups, origin, now, keys)
+        self._lock(logs_of(encoded))
+        positions = appending.write(self.cursor, encoded)
+        self.touched.update(log for found in positions for log in found or ())
+        return appended(positions)
+
+    def _lock(self, logs: set[Log]) -> None:
+        wanted = [log for log in LOGS if log in logs and log not in self._locked]
+        if wanted and self._locked and LOGS.index(wanted[0]) < max(map(LOGS.index, self._locked)):
+            raise RuntimeError(f"append to {wanted[0]} before {self._locked[-1]}, or two works could lock each other out")
+        lock(self.cursor, wanted)
+        self._locked += wanted
+
+    def _position(self, log: Log) -> int:
+        if log not in self._positions:
+            self._positions[log] = read_position(self.cursor, self._follower, log)
+        return self._positions[log]
+
+
+W = TypeVar("W", bound=PostgresWork)
+
+
+@contextmanager
+def begin_work(store: PostgresEventStore, kind: type[W], follower: str, leadership: Leadership | None) -> Iterator[W]:
+    """One transaction of a process manager, committed at the end; without a leadership anybody may run it.
+
+    Raises Deposed, PositionLost, StoreUnavailable: nothing of it is kept then, but for a StoreUnavailable at the very commit.
+    """
+    with store.database.transaction() as cursor:
+        if leadership is not None:
+            _must_lead(cursor, leadership)
+        work = kind(cursor, store, follower)
+        yield work
+    store.announcer.announce(work.touched)
+
+
+def read_position(cursor: Cursor[Row], follower: str, log: Log, version: int = 1) -> int:
+    """How far a follower has read; 0 before it has read anything."""
+    cursor.execute(
+        "SELECT position FROM positions WHERE follower = %b AND log = %b AND version = %b", (follower, log, version), prepare=True
+    )
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def move_position(cursor: Cursor[Row], follower: str, log: Log, before: int, after: int, version: int = 1) -> None:
+    """From `before` to `after`, in one transaction with what came of the events in between. Raises PositionLost."""
+    if before == 0:
+        cursor.execute(
+            "INSERT INTO positions (follower, log, version, position) VALUES (%b, %b, %b, 0) ON CONFLICT DO NOTHING",
+            (follower, log, version),
+        )
+    cursor.execute(
+        "UPDATE positions SET position = %b WHERE follower = %b AND log = %b AND version = %b AND position = %b",
+        (after, follower, log, version, before),
+        prepare=True,
+    )
+    if cursor.rowcount != 1:
+        raise PositionLost(follower)
+
+
+def _must_lead(cursor: Cursor[Row], leadership: Leadership) -> None:
+    """The share lock makes a takeover wait until this transaction has ended."""
+    cursor.execute(
+        "SELECT FROM leaders WHERE role = %b AND epoch = %b FOR SHARE", (leadership.role, leadership.epoch), prepare=True
+    )
+    if cursor.rowcount != 1:
+        raise Deposed(leadership.role)
