@@ -1,0 +1,1 @@
+"""Does every adapter of a port keep the one promise?"""
