@@ -129,16 +129,19 @@ class FakeDispatcherWork:
         return self._memory.load("dispatches", dispatch.evolve, ids)
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
-        after = self._memory.positions.get((self._follower, log), 0)
+        after = self._position(log)
         stretch = self._memory.logs[log][after : after + limit]
-        self._read[log] = after
         events = [recorded for recorded in stretch if kinds is None or type(recorded.event) in kinds]
         return Followed(events, after + len(stretch), after + len(stretch) < len(self._memory.logs[log]))
 
     def followed(self, log: Log, position: int) -> None:
-        if self._memory.positions.get((self._follower, log), 0) != self._read.get(log, position):
+        before = self._position(log)
+        if self._memory.positions.get((self._follower, log), 0) != before:
             raise PositionLost
-        self._memory.positions[self._follower, log] = position
+        self._memory.positions[self._follower, log] = self._read[log] = position
+
+    def _position(self, log: Log) -> int:
+        return self._read.setdefault(log, self._memory.positions.get((self._follower, log), 0))
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         between, self._memory.before_append = self._memory.before_append, lambda: None

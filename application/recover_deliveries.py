@@ -1,0 +1,133 @@
+"""Which workers have died, and what becomes of the messages they had claimed?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.channel_plan import ChannelPlan
+from application.dispatch_messages import DISPATCHER
+from application.ports import Begin, DispatcherWork, Group, InFlight, NewEvents, Stream
+from domain import dispatch, message_decisions
+from domain.dispatch import Dispatch
+from domain.errors import DispatchUnknown
+from domain.event import Event
+from domain.message_type import MessageTypes
+from domain.scheduled_message import ScheduledMessage, SendRequested, evolve
+
+WORKER_DEAD: Final = "worker_dead"
+PAGE: Final = 100  # dispatches in one transaction
+
+Worker = tuple[str, UUID]  # its name and incarnation
+
+
+class _Seen(Struct, frozen=True):
+    counter: int | None  # None for a worker that has no row
+    since: float  # monotonic seconds
+
+
+class Recovery:
+    """Calls a worker dead by its counter and our own monotonic clock alone: wall clocks take no part."""
+
+    def __init__(
+        self,
+        begin: Begin[DispatcherWork],
+        types: MessageTypes,
+        channels: ChannelPlan,
+        new_id: Callable[[], UUID],
+        *,
+        lease_seconds: float,
+        call_timeout_seconds: float,
+    ) -> None:
+        self._begin = begin
+        self._types = types
+        self._channels = channels
+        self._new_id = new_id
+        self._patience_seconds = lease_seconds + call_timeout_seconds
+        self._longest_gap_seconds = lease_seconds / 3
+        self._seen: dict[Worker, _Seen] = {}
+        self._looked_at: float | None = None
+
+    def step(self, now: datetime, monotonic: float) -> bool:
+        """Look at every claimant's counter, and take over from the dead; whether there may be more of it at once.
+
+        To be called about each second. Raises Deposed.
+        """
+        try:
+            with self._begin() as work:
+                dead = self._dead(work, monotonic)
+                dispatches = work.claimed_by(dead)[:PAGE] if dead else []
+                if dispatches:
+                    self._take_over(work, dispatches, now)
+        except BaseException:
+            self._looked_at = None  # nobody is called dead for a time in which we could not look
+            raise
+        self._looked_at = monotonic
+        return len(dispatches) == PAGE
+
+    def _dead(self, work: DispatcherWork, monotonic: float) -> list[Worker]:
+        """Claimants whose counter stood still all the time, as far as we looked without a gap."""
+        claimants = work.claimants()
+        counters = work.counters() if claimants else {}
+        looked_on = self._looked_at is not None and monotonic - self._looked_at <= self._longest_gap_seconds
+        before = self._seen if looked_on else {}
+        self._seen = {}
+        for worker in claimants:
+            seen = before.get(worker)
+            same = seen is not None and seen.counter == counters.get(worker)
+            self._seen[worker] = seen if seen and same else _Seen(counters.get(worker), monotonic)
+        return [worker for worker, seen in self._seen.items() if monotonic - seen.since >= self._patience_seconds]
+
+    def _take_over(self, work: DispatcherWork, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        open_ids = dispatch_ids
+        while open_ids:  # what loses to a late outcome is read again; then the locks are ours
+            streams = work.load_dispatches(open_ids)
+            members = {member for stream in streams.values() if stream.state for member in stream.state.members}
+            messages = work.load_messages(members)
+            started = [dispatch_id for dispatch_id in open_ids if _is_started(streams[dispatch_id])]
+            taken = [self._take(dispatch_id, streams[dispatch_id], messages, now) for dispatch_id in started]
+            lost = work.append([group for group, _ in taken], DISPATCHER, now).lost if taken else frozenset()
+            work.put_in_flight([flight for at, (_, flight) in enumerate(taken) if flight and at not in lost])
+            open_ids = [dispatch_id for at, dispatch_id in enumerate(started) if at in lost]
+        work.finished(dispatch_ids)
+
+    def _take(
+        self, dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]], now: datetime
+    ) -> tuple[Group, InFlight | None]:
+        """In doubt and finished; requested again at once where that is safe: whole or not at all."""
+        state = stream.state
+        if state is None:
+            raise DispatchUnknown
+        repeat_id = self._new_id()
+        appends = [NewEvents("dispatches", dispatch_id, stream.version, tuple(dispatch.finish(state, "worker_dead")))]
+        repeated = []
+        for member in state.members:  # in their order, since a bulk call is repeated as it was
+            message = messages[member]
+            if message.state and message.state.status == "requested" and message.state.dispatch_id == dispatch_id:
+                events = self._doubted(message.state, state.channel, dispatch_id, repeat_id)
+                appends.append(NewEvents("messages", member, message.version, events))
+                if isinstance(events[-1], SendRequested):
+                    repeated.append(member)
+        if not repeated:
+            return Group(tuple(appends)), None
+        again = tuple(dispatch.request(state.channel, state.region, tuple(repeated)))
+        appends.append(NewEvents("dispatches", repeat_id, 0, again))
+        return Group(tuple(appends)), InFlight(repeat_id, state.channel, state.region, len(repeated), now)
+
+    def _doubted(self, message: ScheduledMessage, channel: str, dispatch_id: UUID, repeat_id: UUID) -> tuple[Event, ...]:
+        doubt = message_decisions.put_in_doubt(message, reason=WORKER_DEAD, channel=channel, dispatch_id=dispatch_id)
+        if not self._channels.clears_doubt(channel, message.message_type, self._types):
+            return tuple(doubt)
+        doubted: ScheduledMessage | None = message
+        for event in doubt:
+            doubted = evolve(doubted, event)
+        repeat = message_decisions.request(
+            doubted, channel=channel, dispatch_id=repeat_id, repeat_of=dispatch_id, may_repeat=True
+        )
+        return (*doubt, *repeat)
+
+
+def _is_started(stream: Stream[Dispatch]) -> bool:
+    return stream.state is not None and stream.state.status == "started"
