@@ -1,0 +1,35 @@
+"""How do read models hold personal data that an erasure makes unreadable?"""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from psycopg import Cursor
+
+from infrastructure.database import Row
+from infrastructure.keyring import DataKey, Keyring
+
+SEALED_AS: Final = "users_view"
+
+
+class UserSealer:
+    """Seals with the users' keys as they are in one transaction; no key outlives it."""
+
+    def __init__(self, keyring: Keyring, cursor: Cursor[Row]) -> None:
+        self._keyring, self._cursor = keyring, cursor
+        self._keys: dict[UUID, DataKey] = {}
+
+    def seal(self, clear: Mapping[UUID, bytes]) -> dict[UUID, bytes]:
+        """User ID → sealed bytes. Users whose key is destroyed are left out."""
+        keys = self._find(clear)
+        return {user_id: keys[user_id].seal(SEALED_AS, plain) for user_id, plain in clear.items() if user_id in keys}
+
+    def open(self, sealed: Mapping[UUID, bytes]) -> dict[UUID, bytes]:
+        """User ID → what was sealed. Users whose key is destroyed are left out."""
+        keys = self._find(sealed)
+        return {user_id: keys[user_id].open(SEALED_AS, blob) for user_id, blob in sealed.items() if user_id in keys}
+
+    def _find(self, wanted: Mapping[UUID, bytes]) -> dict[UUID, DataKey]:
+        if missing := wanted.keys() - self._keys.keys():
+            self._keys |= self._keyring.keys(self._cursor, missing)
+        return self._keys

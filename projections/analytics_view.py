@@ -1,0 +1,144 @@
+"""How many messages went where and when, and how late?"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Final, LiteralString, get_args
+
+from msgspec import Struct
+
+from application.ports import Recorded
+from domain.scheduled_message import MessageEvent, MessageSent, ScheduledMessageEvent, Status, status_after
+from domain.timezones import canonical
+from projections.projection import Cursor, Projection, Sealer, as_rows
+
+BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
+"""Upper edges of the lateness histogram in seconds, inclusive; what is later still has a bucket without an edge."""
+
+_BEYOND: Final = 2**31 - 1
+
+CREATE: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS analytics_transitions (
+    day date,              -- UTC, of the instant at which the event was recorded
+    hour smallint,         -- likewise
+    timezone text,         -- canonical
+    message_type text,
+    status text,           -- the one the event led to
+    messages bigint NOT NULL,
+    -- Every question begins with a stretch of days.
+    PRIMARY KEY (day, hour, timezone, message_type, status)
+);
+CREATE TABLE IF NOT EXISTS analytics_lateness (
+    day date,              -- UTC, of the instant at which it was sent
+    message_type text,
+    up_to_seconds integer, -- the bucket's upper edge; 2147483647 where it has none
+    messages bigint NOT NULL,
+    PRIMARY KEY (day, message_type, up_to_seconds)
+);
+"""
+
+ADD_TRANSITIONS: Final[LiteralString] = """
+INSERT INTO analytics_transitions AS held SELECT * FROM json_populate_recordset(NULL::analytics_transitions, %s)
+ON CONFLICT (day, hour, timezone, message_type, status) DO UPDATE SET messages = held.messages + excluded.messages
+"""
+ADD_LATENESS: Final[LiteralString] = """
+INSERT INTO analytics_lateness AS held SELECT * FROM json_populate_recordset(NULL::analytics_lateness, %s)
+ON CONFLICT (day, message_type, up_to_seconds) DO UPDATE SET messages = held.messages + excluded.messages
+"""
+
+
+class Transitions(Struct, frozen=True, order=True):
+    """How many messages came into a status within one UTC hour."""
+
+    day: date
+    hour: int
+    timezone: str  # canonical
+    message_type: str
+    status: Status
+    messages: int
+
+
+class Lateness(Struct, frozen=True, order=True):
+    """How many messages were sent within a bucket of the histogram."""
+
+    day: date
+    message_type: str
+    up_to_seconds: int
+    messages: int
+
+
+class Throughput(Struct, frozen=True):
+    """How many messages came into a status in the hour that begins at `hour`."""
+
+    hour: datetime
+    status: Status
+    messages: int
+
+
+class LatenessBucket(Struct, frozen=True):
+    """How many messages were sent up to so many seconds after their due instant, and later than the bucket before."""
+
+    up_to_seconds: int | None  # None for what is later than the last edge
+    messages: int
+
+
+def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer) -> None:
+    """Count each change of status, and how late each message was sent."""
+    changes = ((recorded, status_after(recorded.event)) for recorded in events)
+    transitions = Counter(_transition(recorded, status) for recorded, status in changes if status)
+    if transitions:
+        cursor.execute(ADD_TRANSITIONS, [as_rows([Transitions(*key, messages) for key, messages in sorted(transitions.items())])])
+    lateness = Counter(_lateness(recorded.event) for recorded in events if isinstance(recorded.event, MessageSent))
+    if lateness:
+        cursor.execute(ADD_LATENESS, [as_rows([Lateness(*key, messages) for key, messages in sorted(lateness.items())])])
+
+
+def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date, int, str, str, Status]:
+    at = recorded.at.astimezone(UTC)
+    return at.date(), at.hour, canonical(recorded.event.timezone), recorded.event.message_type, status
+
+
+def _lateness(event: MessageSent) -> tuple[date, str, int]:
+    seconds = (event.sent_at - event.due_at).total_seconds()
+    return event.sent_at.astimezone(UTC).date(), event.message_type, (*BUCKETS, _BEYOND)[bisect_left(BUCKETS, seconds)]
+
+
+def throughput(
+    cursor: Cursor, first: date, last: date, *, timezone: str | None = None, message_type: str | None = None
+) -> list[Throughput]:
+    """How many messages came into each status, hour by hour, on the UTC days from `first` to `last` inclusive."""
+    cursor.execute(
+        """
+        SELECT day + make_interval(hours => hour), status, sum(messages)::bigint FROM analytics_transitions
+        WHERE day BETWEEN %s AND %s AND timezone = coalesce(%s, timezone) AND message_type = coalesce(%s, message_type)
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        [first, last, timezone and canonical(timezone), message_type],
+    )
+    return [Throughput(hour.replace(tzinfo=UTC), status, messages) for hour, status, messages in cursor]
+
+
+def lateness(cursor: Cursor, first: date, last: date, *, message_type: str | None = None) -> list[LatenessBucket]:
+    """How late what was sent on the UTC days from `first` to `last` inclusive was; every bucket, the empty ones too."""
+    cursor.execute(
+        """
+        SELECT up_to_seconds, sum(messages)::bigint FROM analytics_lateness
+        WHERE day BETWEEN %s AND %s AND message_type = coalesce(%s, message_type) GROUP BY 1
+        """,
+        [first, last, message_type],
+    )
+    found: dict[int, int] = dict(cursor.fetchall())
+    edges = [LatenessBucket(edge, found.get(edge, 0)) for edge in BUCKETS]
+    return [*edges, LatenessBucket(None, found.get(_BEYOND, 0))]
+
+
+ANALYTICS_VIEW: Final = Projection(
+    name="analytics_view",
+    version=1,
+    log="messages",
+    kinds=frozenset(get_args(ScheduledMessageEvent)),
+    tables=("analytics_transitions", "analytics_lateness"),
+    create=CREATE,
+    project=project,
+)

@@ -1,0 +1,233 @@
+"""Who is greeted, and where? Personal data stands here sealed only."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
+from typing import Any, Final, LiteralString, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+from psycopg import sql
+
+from application.ports import Recorded
+from domain.timezones import canonical
+from domain.user import User, UserErased, UserEvent, UserRegistered, evolve
+from projections.page_cursor import BadCursor
+from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows
+
+CREATE: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS users_view (
+    user_id uuid PRIMARY KEY,
+    sealed bytea NOT NULL,
+    timezone text NOT NULL,
+    canonical_timezone text NOT NULL,
+    country text,
+    language text,
+    message_types text[] NOT NULL,
+    preferred_time time,
+    first_occasion date NOT NULL,
+    suppressed boolean NOT NULL,
+    registered_at timestamptz NOT NULL,
+    version bigint NOT NULL
+);
+-- The list pages by user ID; a zone or a country can be a small part of it. A message type seldom is, and has no index.
+CREATE INDEX IF NOT EXISTS users_view_zone ON users_view (canonical_timezone, user_id);
+CREATE INDEX IF NOT EXISTS users_view_country ON users_view (country, user_id);
+"""
+
+PUT: Final[LiteralString] = """
+INSERT INTO users_view SELECT * FROM json_populate_recordset(NULL::users_view, %s)
+ON CONFLICT (user_id) DO UPDATE SET
+    sealed = excluded.sealed, timezone = excluded.timezone, canonical_timezone = excluded.canonical_timezone,
+    country = excluded.country, language = excluded.language, message_types = excluded.message_types,
+    preferred_time = excluded.preferred_time, suppressed = excluded.suppressed, version = excluded.version
+"""
+SELECT: Final[LiteralString] = """
+SELECT sealed, user_id, timezone, canonical_timezone, country, language, message_types, preferred_time, first_occasion,
+    suppressed, registered_at, version
+FROM users_view WHERE """
+
+
+class Personal(Struct, frozen=True):
+    """What is sealed: the fields that PERSONAL names."""
+
+    external_id: str | None
+    first_name: str
+    last_name: str
+    email: str
+    birthday: str | None
+    anniversary: date | None
+    attributes: dict[str, str]
+
+
+class Open(Struct, frozen=True):
+    """What anybody may read of a row."""
+
+    user_id: UUID
+    timezone: str  # the user's own spelling
+    canonical_timezone: str
+    country: str | None
+    language: str | None
+    message_types: Sequence[str]
+    preferred_time: time | None
+    first_occasion: date
+    suppressed: bool
+    registered_at: datetime
+    version: int
+
+
+class Row(Open, frozen=True):
+    """A row as it is written."""
+
+    sealed: str  # as PostgreSQL reads a bytea: \\x and hexadecimal digits
+
+
+class ViewedUser(Struct, frozen=True):
+    """A person as of the version last seen; `version` is that of the user's stream."""
+
+    user_id: UUID
+    user: User
+    registered_at: datetime
+    version: int
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """Which users a list is to hold; what is None does not matter."""
+
+    timezone: str | None = None  # under any of the zone's names
+    country: str | None = None
+    message_type: str | None = None
+
+
+class UsersPage(Struct, frozen=True):
+    """A stretch of the list, and the cursor for the next one."""
+
+    items: list[ViewedUser]
+    next: str | None
+
+
+_decode: Final = msgspec.json.Decoder(Personal).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def project(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> None:
+    """Fold the events into the users' rows by the aggregate's own rules; an erased user's row goes."""
+    seen = _known(cursor, events, sealer)
+    for recorded in events:
+        before = seen.get(recorded.stream_id)
+        if user := evolve(before.user if before else None, recorded.event):
+            registered_at = before.registered_at if before else recorded.at
+            seen[recorded.stream_id] = ViewedUser(recorded.stream_id, user, registered_at, recorded.version)
+    # Told by the events: an erased user's row can't be read any more, and goes all the same.
+    erased = [recorded.stream_id for recorded in events if isinstance(recorded.event, UserErased)]
+    if erased:
+        cursor.execute("DELETE FROM users_view WHERE user_id = ANY(%s)", [erased])
+    if rows := _seal([viewed for viewed in seen.values() if not viewed.user.erased], sealer):
+        cursor.execute(PUT, [as_rows(rows)])
+
+
+def _known(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> dict[UUID, ViewedUser]:
+    """The users so far that these events go on with."""
+    new = {recorded.stream_id for recorded in events if isinstance(recorded.event, UserRegistered)}
+    ids = list({recorded.stream_id for recorded in events} - new)
+    if not ids:
+        return {}
+    return {viewed.user_id: viewed for viewed in _open(cursor.execute(SELECT + "user_id = ANY(%s)", [ids]), sealer)}
+
+
+def _open(rows: Iterable[tuple[Any, ...]], sealer: Sealer) -> list[ViewedUser]:
+    """Rows of SELECT with the personal data in clear; those whose key is destroyed are left out."""
+    found = [(sealed, Open(*rest)) for sealed, *rest in rows]
+    clear = sealer.open({row.user_id: sealed for sealed, row in found})
+    return [_viewed(row, _decode(clear[row.user_id])) for _, row in found if row.user_id in clear]
+
+
+def _viewed(row: Open, personal: Personal) -> ViewedUser:
+    user = User(
+        **asdict(personal),
+        timezone=row.timezone,
+        country=row.country,
+        language=row.language,
+        message_types=tuple(row.message_types),
+        preferred_time=row.preferred_time,
+        first_occasion=row.first_occasion,
+        suppressed=row.suppressed,
+    )
+    return ViewedUser(row.user_id, user, row.registered_at, row.version)
+
+
+def _seal(users: Sequence[ViewedUser], sealer: Sealer) -> list[Row]:
+    """The rows of these users; one whose key is destroyed has none, its erasure being on its way."""
+    sealed = sealer.seal({viewed.user_id: _encode(_personal(viewed.user)) for viewed in users})
+    return [_row(viewed, sealed[viewed.user_id]) for viewed in users if viewed.user_id in sealed]
+
+
+def _personal(user: User) -> Personal:
+    return Personal(*(getattr(user, field) for field in Personal.__struct_fields__))
+
+
+def _row(viewed: ViewedUser, sealed: bytes) -> Row:
+    user = viewed.user
+    return Row(
+        user_id=viewed.user_id,
+        timezone=user.timezone,
+        canonical_timezone=canonical(user.timezone),
+        country=user.country,
+        language=user.language,
+        message_types=user.message_types,
+        preferred_time=user.preferred_time,
+        first_occasion=user.first_occasion,
+        suppressed=user.suppressed,
+        registered_at=viewed.registered_at,
+        version=viewed.version,
+        sealed="\\x" + sealed.hex(),
+    )
+
+
+def one(cursor: Cursor, sealer: Sealer, user_id: UUID) -> ViewedUser | None:
+    """The user of this ID; None for an erased one too."""
+    found = _open(cursor.execute(SELECT + "user_id = %s", [user_id]), sealer)
+    return found[0] if found else None
+
+
+def page(cursor: Cursor, sealer: Sealer, asked: Asked, after: str | None = None, limit: int = MOST_ROWS) -> UsersPage:
+    """Users by ID, from after the cursor on; `limit` is cut to MOST_ROWS.
+
+    Raises BadCursor.
+    """
+    limit = max(1, min(limit, MOST_ROWS))
+    conditions = [(condition, value) for condition, value in _conditions(asked, after) if value is not None]
+    query = sql.SQL("{} {} ORDER BY user_id LIMIT {}").format(
+        sql.SQL(SELECT), sql.SQL(" AND ").join(sql.SQL(condition) for condition, _ in conditions), sql.Literal(limit + 1)
+    )
+    rows = cursor.execute(query, [value for _, value in conditions]).fetchall()
+    return UsersPage(_open(rows[:limit], sealer), str(rows[limit - 1][1]) if len(rows) > limit else None)
+
+
+def _conditions(asked: Asked, after: str | None) -> list[tuple[LiteralString, Any]]:
+    return [
+        ("user_id > %s", _last_of(after)),
+        ("canonical_timezone = %s", asked.timezone and canonical(asked.timezone)),
+        ("country = %s", asked.country),
+        ("%s = ANY(message_types)", asked.message_type),
+    ]
+
+
+def _last_of(after: str | None) -> UUID:
+    """The cursor of this list is simply the last user's ID."""
+    try:
+        return UUID(after) if after else UUID(int=0)
+    except ValueError as error:
+        raise BadCursor from error
+
+
+USERS_VIEW: Final = Projection(
+    name="users_view",
+    version=1,
+    log="users",
+    kinds=frozenset(get_args(UserEvent)),
+    tables=("users_view",),
+    create=CREATE,
+    project=project,
+)

@@ -1,0 +1,1 @@
+"""Each read model told events on a real PostgreSQL."""

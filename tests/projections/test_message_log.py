@@ -1,0 +1,217 @@
+"""Does the log say of each message what became of it?"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain.event import Event
+from domain.message_id import message_id
+from domain.scheduled_message import (
+    DoubtResolved,
+    MessageRescheduled,
+    MessageScheduled,
+    ScheduledMessage,
+    SendRequested,
+    evolve,
+)
+from projections import message_log
+from projections.message_log import MESSAGE_LOG, Asked
+from projections.page_cursor import BadCursor
+from projections.projection import Cursor, Projection
+from tests.domain.message_stories import (
+    DISPATCH,
+    DUE,
+    EXPIRED,
+    FAILED,
+    HISTORIES,
+    IN_DOUBT,
+    LATER,
+    REPEATED,
+    REQUESTED,
+    SCHEDULED,
+    SENT,
+    SUPPRESSED,
+    USER,
+)
+from tests.projections.telling import AT, ReadModel
+
+ID = message_id(USER, "BIRTHDAY", date(2027, 5, 15))
+REPEAT = replace(REQUESTED, attempt=2, dispatch_id=UUID(int=12), repeat_of=DISPATCH)
+LONG_STORY = (
+    SCHEDULED,
+    REQUESTED,
+    FAILED,
+    replace(REQUESTED, attempt=2),
+    IN_DOUBT,
+    REPEAT,
+    FAILED,
+    replace(REQUESTED, attempt=4),
+    SENT,
+)
+
+
+@pytest.fixture
+def log(read_model: Callable[[Projection], ReadModel]) -> ReadModel:
+    return read_model(MESSAGE_LOG)
+
+
+def state_of(*events: Any) -> ScheduledMessage:
+    state = None
+    for event in events:
+        state = evolve(state, event)
+    assert state
+    return state
+
+
+def ids(page: message_log.Page) -> list[UUID]:
+    return [message.id for message in page.items]
+
+
+@pytest.mark.parametrize(
+    "history", [history for history in HISTORIES.values() if history], ids=[name for name in HISTORIES if name != "nothing"]
+)
+def test_a_message_stands_in_the_log_as_its_history_says(log: ReadModel, cursor: Cursor, history: tuple[Event, ...]) -> None:
+    log.given(ID, *history)
+    found, state = message_log.one(cursor, ID), state_of(*history)
+    assert found
+    for field in (
+        "status",
+        "user_id",
+        "message_type",
+        "occasion",
+        "timezone",
+        "due_at",
+        "attempts",
+        "channel",
+        "sent_at",
+        "in_doubt",
+    ):
+        assert getattr(found, field) == getattr(state, field), field
+    assert found.updated_at == AT
+
+
+def test_a_message_sent_within_its_minute_has_no_reason(log: ReadModel, cursor: Cursor) -> None:
+    moved = MessageRescheduled(**REPEATED, reason="zone_moved", rule="plain", tzdata="2026f")
+    log.given(ID, SCHEDULED, moved, REQUESTED, replace(SENT, sent_at=DUE + timedelta(seconds=59)))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason) == ("sent", "")
+
+
+def test_a_message_sent_after_its_minute_was_late(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, SCHEDULED, REQUESTED, replace(SENT, sent_at=DUE + timedelta(seconds=60)))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason) == ("sent", "late")
+
+
+@pytest.mark.parametrize(("last", "reason"), [(SUPPRESSED, "suppressed"), (EXPIRED, "late_window")])
+def test_a_message_that_is_not_sent_says_why(log: ReadModel, cursor: Cursor, last: Event, reason: str) -> None:
+    log.given(ID, SCHEDULED, last)
+    found = message_log.one(cursor, ID)
+    assert found
+    assert found.reason == reason
+
+
+def test_doubt_sticks_to_a_message_that_is_requested_again(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, SCHEDULED, REQUESTED, IN_DOUBT).given(ID, REPEAT)
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason, found.in_doubt, found.attempts) == ("requested", "doubt", True, 2)
+
+
+def test_doubt_that_is_resolved_leaves_no_reason_on_a_message_still_to_be_sent(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, SCHEDULED, REQUESTED, IN_DOUBT, DoubtResolved(**REPEATED, outcome="not_sent", by="cli"))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason, found.in_doubt) == ("retrying", "", False)
+
+
+@pytest.mark.parametrize("size", range(1, len(LONG_STORY) + 1))
+def test_however_the_log_is_cut_into_batches_the_row_and_the_totals_come_out_the_same(
+    log: ReadModel, cursor: Cursor, size: int
+) -> None:
+    for start in range(0, len(LONG_STORY), size):
+        log.given(ID, *LONG_STORY[start : start + size])
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason, found.attempts, found.in_doubt, found.sent_at) == ("sent", "late", 4, False, LATER)
+    assert {status: number for status, number in message_log.totals(cursor).items() if number} == {"sent": 1}
+
+
+def test_what_was_never_scheduled_has_no_row(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, REQUESTED, SENT)
+    assert message_log.one(cursor, ID) is None
+    assert sum(message_log.totals(cursor).values()) == 0
+
+
+def test_the_totals_are_the_rows_counted(log: ReadModel, cursor: Cursor) -> None:
+    for day in range(1, 29):
+        occasion = date(2027, 5, day)
+        history = list(HISTORIES.values())[day % 8 + 1]
+        log.given(message_id(USER, "BIRTHDAY", occasion), *history[:1]).given(
+            message_id(USER, "BIRTHDAY", occasion), *history[1:]
+        )
+    rows = message_log.count_rows(cursor)
+    assert sum(row.messages for row in rows) == 28
+    for status, number in message_log.totals(cursor).items():
+        assert number == sum(row.messages for row in rows if row.status == status)
+        assert number > 0
+
+
+def scheduled(log: ReadModel, number: int, due_minutes: int = 0, timezone: str = "Europe/London", kind: str = "BIRTHDAY") -> UUID:
+    user = UUID(int=number)
+    message = message_id(user, kind, date(2027, 5, 15))
+    due_at = DUE + timedelta(minutes=due_minutes)
+    log.given(message, replace(SCHEDULED, user_id=user, message_type=kind, timezone=timezone, due_at=due_at))
+    return message
+
+
+def test_the_list_goes_by_due_instant_page_by_page_without_gap_or_repetition(log: ReadModel, cursor: Cursor) -> None:
+    expected = [scheduled(log, number, due_minutes=number // 3) for number in range(20)]
+    seen, after = [], None
+    while True:
+        page = message_log.page(cursor, Asked(), after, limit=3)
+        assert len(page.items) <= 3
+        seen += page.items
+        if not (after := page.next):
+            break
+    assert sorted(message.id for message in seen) == sorted(expected)
+    assert [(message.due_at, message.id) for message in seen] == sorted((message.due_at, message.id) for message in seen)
+
+
+def test_the_list_holds_only_what_was_asked_for(log: ReadModel, cursor: Cursor) -> None:
+    here = scheduled(log, 1)
+    renamed = scheduled(log, 2, due_minutes=1, timezone="Asia/Calcutta")
+    greeting = scheduled(log, 3, due_minutes=2, kind="HOLIDAY_GREETING")
+    log.given(greeting, SUPPRESSED)
+    assert ids(message_log.page(cursor, Asked(status="cancelled"))) == [greeting]
+    assert ids(message_log.page(cursor, Asked(message_type="BIRTHDAY"))) == [here, renamed]
+    assert ids(message_log.page(cursor, Asked(timezone="Asia/Kolkata"))) == [renamed]
+    assert ids(message_log.page(cursor, Asked(user_id=UUID(int=1)))) == [here]
+    assert ids(message_log.page(cursor, Asked(due_from=DUE + timedelta(minutes=1)))) == [renamed, greeting]
+    assert ids(message_log.page(cursor, Asked(due_before=DUE + timedelta(minutes=1)))) == [here]
+    assert ids(message_log.page(cursor, Asked(status="scheduled", timezone="Europe/London", due_from=DUE))) == [here]
+
+
+@pytest.mark.parametrize("cursor_sent", ["nonsense", "é", "W10", "WyIyMDI3LTA1LTE1IiwgMV0", "e30="])
+def test_a_cursor_that_no_list_gave_out_is_refused(log: ReadModel, cursor: Cursor, cursor_sent: str) -> None:
+    with pytest.raises(BadCursor):
+        message_log.page(cursor, Asked(), cursor_sent)
+
+
+def test_a_message_of_a_month_nobody_prepared_is_not_lost(log: ReadModel, cursor: Cursor) -> None:
+    far = message_id(USER, "BIRTHDAY", date(2031, 1, 1))
+    log.given(far, replace(SCHEDULED, occasion=date(2031, 1, 1)), REQUESTED)
+    found = message_log.one(cursor, far)
+    assert found
+    assert found.status == "requested"
+
+
+def test_every_event_of_a_message_is_followed() -> None:
+    assert {MessageScheduled, SendRequested, DoubtResolved} <= MESSAGE_LOG.kinds
+    assert len(MESSAGE_LOG.kinds) == 15
