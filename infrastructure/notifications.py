@@ -4,7 +4,7 @@ A notification is a hint: one that is lost, or a connection that is cut, delays 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Condition, Event, Thread
 from types import TracebackType
 from typing import Final, Self
@@ -105,9 +105,9 @@ class Wakeups(_Daemon):
         self._changed = Condition()
         self._generation: dict[Log, int] = dict.fromkeys(LOGS, 0)
 
-    def of(self, *logs: Log) -> "Wakeup":
-        """What one follower of these logs waits on."""
-        return Wakeup(self, logs)
+    def listener(self) -> "Listener":
+        """What one follower waits on; every follower has its own."""
+        return Listener(self)
 
     def poke(self, *logs: Log) -> None:
         """Wake the followers of these logs in this process."""
@@ -116,15 +116,15 @@ class Wakeups(_Daemon):
                 self._generation[log] += 1
             self._changed.notify_all()
 
-    def seen(self, logs: Iterable[Log]) -> list[int]:
-        """How often each of these logs has been announced so far."""
+    def heard(self) -> dict[Log, int]:
+        """How often each log has been announced so far."""
         with self._changed:
-            return [self._generation[log] for log in logs]
+            return dict(self._generation)
 
-    def wait(self, logs: Iterable[Log], seen: list[int], timeout_seconds: float) -> bool:
-        """Whether one of these logs was announced since `seen`, waiting for it if need be."""
+    def wait_beyond(self, heard: Mapping[Log, int], timeout_seconds: float) -> None:
+        """Until one of these logs was announced more often than that, or the time is up."""
         with self._changed:
-            return self._changed.wait_for(lambda: [self._generation[log] for log in logs] != seen, timeout_seconds)
+            self._changed.wait_for(lambda: any(self._generation[log] != times for log, times in heard.items()), timeout_seconds)
 
     def _work(self, connection: Connection[Row]) -> None:
         for channel in LOG_OF:
@@ -135,16 +135,14 @@ class Wakeups(_Daemon):
                 self.poke(LOG_OF[notice.channel])
 
 
-class Wakeup:
-    """One follower's ear. An announcement made while the follower was reading makes its next wait return at once."""
+class Listener:
+    """One follower's ear. What is announced while the follower is busy makes its next wait return at once."""
 
-    def __init__(self, wakeups: Wakeups, logs: tuple[Log, ...]) -> None:
+    def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
-        self._logs = logs
-        self._seen = wakeups.seen(logs)
+        self._heard = wakeups.heard()
 
-    def wait(self, timeout_seconds: float = POLL_SECONDS) -> bool:
-        """Whether there was an announcement since the last wait; a second at most, as announcements can be lost."""
-        heard = self._wakeups.wait(self._logs, self._seen, min(timeout_seconds, POLL_SECONDS))
-        self._seen = self._wakeups.seen(self._logs)
-        return heard
+    def wait(self, logs: Iterable[Log], timeout_seconds: float = POLL_SECONDS) -> None:
+        """Until one of the logs was announced since the last wait, and a second at most: announcements can be lost."""
+        self._wakeups.wait_beyond({log: self._heard[log] for log in logs}, min(timeout_seconds, POLL_SECONDS))
+        self._heard = self._wakeups.heard()

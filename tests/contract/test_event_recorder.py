@@ -1,0 +1,93 @@
+"""Do our logs' tables and lock make a recorder that eventsourcing's own suites accept?"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresDatastore
+from eventsourcing.tests.persistence import (
+    AggregateRecorderTestCase,
+    ApplicationRecorderTestCase,
+    NonInterleavingNotificationIDsBaseCase,
+)
+from psycopg.conninfo import conninfo_to_dict
+
+from infrastructure.event_recorder import LogRecorder
+from infrastructure.schema import migrate
+
+
+class WithoutPositions(LogRecorder):
+    """An aggregate recorder is an application recorder that keeps its notification IDs to itself."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        super().insert_events(stored_events, **kwargs)
+
+
+class OnLog:
+    """Runs a suite of eventsourcing on one of our tables."""
+
+    table: ClassVar[str]
+    recorder: ClassVar[type[LogRecorder]] = LogRecorder
+    datastore: PostgresDatastore
+
+    @pytest.fixture(autouse=True)
+    def _database(self, database: str) -> Iterator[None]:
+        migrate(database)
+        given = {key: str(value) for key, value in conninfo_to_dict(database).items()}
+        self.datastore = PostgresDatastore(
+            dbname=given["dbname"],
+            host=given["host"],
+            port=given["port"],
+            user=given["user"],
+            password=given.get("password", ""),
+            schema="ninebell",
+            pool_size=3,
+            max_overflow=20,
+        )
+        yield
+        self.datastore.close()
+
+    def create_recorder(self) -> LogRecorder:
+        return self.recorder(self.datastore, events_table_name=self.table, now=lambda: datetime.now(UTC))
+
+
+class OnPlainTable(OnLog):
+    table = "users"
+
+
+class OnPartitionedTable(OnLog):
+    table = "messages"
+
+
+class TestAggregateRecorderOnPlainTable(OnPlainTable, AggregateRecorderTestCase):
+    recorder = WithoutPositions
+
+
+class TestAggregateRecorderOnPartitionedTable(OnPartitionedTable, AggregateRecorderTestCase):
+    recorder = WithoutPositions
+
+
+class TestApplicationRecorderOnPlainTable(OnPlainTable, ApplicationRecorderTestCase[LogRecorder]):
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
+
+
+class TestApplicationRecorderOnPartitionedTable(OnPartitionedTable, ApplicationRecorderTestCase[LogRecorder]):
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
+
+
+class NonInterleaving(NonInterleavingNotificationIDsBaseCase):
+    def create_stack(self, originator_id: UUID | str) -> list[StoredEvent]:
+        return [StoredEvent(originator_id, version, "topic", b"state") for version in range(self.insert_num)]
+
+
+class TestNonInterleavingOnPlainTable(OnPlainTable, NonInterleaving):
+    pass
+
+
+class TestNonInterleavingOnPartitionedTable(OnPartitionedTable, NonInterleaving):
+    pass
