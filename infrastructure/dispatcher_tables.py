@@ -1,0 +1,161 @@
+"""Where does the dispatcher keep what is due and what is in flight, in the transaction of its appends?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from application.ports import DueMessage, Glance, InFlight, Route
+from infrastructure.work import PostgresWork
+
+# A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.
+GLANCE: Final = """
+    SELECT (SELECT last_value FROM messages_position WHERE is_called) > coalesce(
+               (SELECT position FROM positions WHERE follower = %b AND log = 'messages' AND version = 1), 0),
+           (SELECT last_value FROM dispatches_position WHERE is_called) > coalesce(
+               (SELECT position FROM positions WHERE follower = %b AND log = 'dispatches' AND version = 1), 0),
+           (SELECT min(ready_at) FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p,
+               LATERAL (SELECT ready_at FROM due WHERE channel = c AND priority = p ORDER BY ready_at LIMIT 1) AS earliest)"""
+PUT_DUE: Final = """
+    INSERT INTO due
+        (message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt)
+    SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::int[],
+                         %b::timestamptz[], %b::timestamptz[], %b::int[])
+    ON CONFLICT (message_id) DO UPDATE SET
+        version = excluded.version, message_type = excluded.message_type, timezone = excluded.timezone, due_at = excluded.due_at,
+        region = excluded.region, channel = excluded.channel, priority = excluded.priority, ready_at = excluded.ready_at,
+        send_before = excluded.send_before, attempt = excluded.attempt
+    WHERE due.version <= excluded.version"""
+# Each priority is one stretch of the index: a scan over several would have to sort all that is due.
+DUE: Final = """
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
+    FROM unnest(%b::int[]) AS wanted (priority), LATERAL (
+        SELECT * FROM due WHERE channel = %b AND due.priority = wanted.priority AND ready_at <= %b
+        ORDER BY ready_at, message_id LIMIT %b) AS found
+    ORDER BY found.priority, ready_at, message_id LIMIT %b"""
+REROUTE: Final = """
+    UPDATE due SET priority = route.priority, channel = CASE WHEN due.channel = ANY(%b) THEN due.channel ELSE route.channel END
+    FROM unnest(%b::text[], %b::text[], %b::int[]) AS route (message_type, channel, priority)
+    WHERE due.message_type = route.message_type AND (due.priority <> route.priority OR due.channel <> ALL(%b))"""
+REROUTE_OTHERS: Final = """
+    UPDATE due SET priority = %b, channel = CASE WHEN channel = ANY(%b) THEN channel ELSE %b END
+    WHERE message_type <> ALL(%b) AND (priority <> %b OR channel <> ALL(%b))"""
+PUT_IN_FLIGHT: Final = """
+    INSERT INTO in_flight (dispatch_id, channel, region, members, requested_at, worker, incarnation, publish_at)
+    SELECT id, channel, region, members, requested_at, worker, incarnation, requested_at + interval '30 seconds'
+    FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::text[], %b::uuid[])
+        AS flight (id, channel, region, members, requested_at, worker, incarnation)
+    ON CONFLICT DO NOTHING"""
+STARTED: Final = """
+    UPDATE in_flight SET worker = claim.worker, incarnation = claim.incarnation
+    FROM unnest(%b::uuid[], %b::text[], %b::uuid[]) AS claim (dispatch_id, worker, incarnation)
+    WHERE in_flight.dispatch_id = claim.dispatch_id"""
+WITHDRAWN: Final = """
+    UPDATE in_flight SET members = members - fewer
+    FROM unnest(%b::uuid[], %b::int[]) AS withdrawn (dispatch_id, fewer) WHERE in_flight.dispatch_id = withdrawn.dispatch_id"""
+PUBLISHED: Final = """
+    UPDATE in_flight SET publications = publications + 1,
+        publish_at = %b::timestamptz + interval '30 seconds' * (1 << least(publications, 4))
+    WHERE dispatch_id = ANY(%b)"""
+UNSTARTED: Final = """
+    SELECT dispatch_id FROM in_flight WHERE worker = '' AND publish_at <= %b ORDER BY publish_at, dispatch_id LIMIT %b"""
+CLAIMANTS: Final = "SELECT DISTINCT worker, incarnation FROM in_flight WHERE incarnation IS NOT NULL ORDER BY 1, 2"
+CLAIMED_BY: Final = """
+    SELECT dispatch_id FROM in_flight
+    JOIN unnest(%b::text[], %b::uuid[]) AS dead (worker, incarnation) USING (worker, incarnation)
+    ORDER BY dispatch_id"""
+
+
+class PostgresDispatcherWork(PostgresWork):
+    """`application.ports.DispatcherWork` on the tables `due` and `in_flight`."""
+
+    def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
+        parameters = (self._follower, self._follower, list(channels), list(priorities))
+        messages, dispatches, first = self.cursor.execute(GLANCE, parameters, prepare=True).fetchone() or (True, True, None)
+        return Glance(bool(messages), bool(dispatches), first)
+
+    def put_due(self, rows: Sequence[DueMessage]) -> None:
+        if rows:
+            columns = [list(column) for column in zip(*map(_due_columns, rows), strict=True)]
+            self.cursor.execute(PUT_DUE, columns, prepare=True)
+
+    def drop_due(self, message_ids: Sequence[UUID]) -> None:
+        if message_ids:
+            self.cursor.execute("DELETE FROM due WHERE message_id = ANY(%b)", (list(message_ids),), prepare=True)
+
+    def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
+        known = list(channels)
+        types = [route.message_type for route in routes]
+        to = [route.channel for route in routes]
+        self.cursor.execute(REROUTE, (known, types, to, [route.priority for route in routes], known))
+        self.cursor.execute(REROUTE_OTHERS, (usual.priority, known, usual.channel, types, usual.priority, known))
+
+    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        self.cursor.execute(DUE, (list(priorities), channel, now, limit, limit), prepare=True)
+        return [DueMessage(*row) for row in self.cursor.fetchall()]
+
+    def due_count(self) -> int:
+        row = self.cursor.execute("SELECT count(*) FROM due").fetchone()
+        return int(row[0]) if row else 0
+
+    def put_in_flight(self, rows: Sequence[InFlight]) -> None:
+        if rows:
+            columns = [list(column) for column in zip(*map(_flight_columns, rows), strict=True)]
+            self.cursor.execute(PUT_IN_FLIGHT, columns, prepare=True)
+
+    def started(self, claims: Sequence[tuple[UUID, str, UUID]]) -> None:
+        if claims:
+            self.cursor.execute(STARTED, [list(column) for column in zip(*claims, strict=True)], prepare=True)
+
+    def withdrawn(self, members: Mapping[UUID, int]) -> None:
+        if members:
+            self.cursor.execute(WITHDRAWN, (list(members), list(members.values())), prepare=True)
+
+    def finished(self, dispatch_ids: Sequence[UUID]) -> None:
+        if dispatch_ids:
+            self.cursor.execute("DELETE FROM in_flight WHERE dispatch_id = ANY(%b)", (list(dispatch_ids),), prepare=True)
+
+    def members_in_flight(self) -> dict[str, int]:
+        self.cursor.execute("SELECT channel, sum(members) FROM in_flight GROUP BY channel", prepare=True)
+        return {channel: int(members) for channel, members in self.cursor}
+
+    def unstarted(self, now: datetime, limit: int) -> list[UUID]:
+        self.cursor.execute(UNSTARTED, (now, limit), prepare=True)
+        return [dispatch_id for (dispatch_id,) in self.cursor]
+
+    def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        if dispatch_ids:
+            self.cursor.execute(PUBLISHED, (now, list(dispatch_ids)), prepare=True)
+
+    def claimed_by(self, workers: Sequence[tuple[str, UUID]]) -> list[UUID]:
+        names, incarnations = [name for name, _ in workers], [incarnation for _, incarnation in workers]
+        self.cursor.execute(CLAIMED_BY, (names, incarnations), prepare=True)
+        return [dispatch_id for (dispatch_id,) in self.cursor]
+
+    def claimants(self) -> list[tuple[str, UUID]]:
+        self.cursor.execute(CLAIMANTS, prepare=True)
+        return [(worker, incarnation) for worker, incarnation in self.cursor]
+
+    def counters(self) -> dict[tuple[str, UUID], int]:
+        self.cursor.execute("SELECT worker, incarnation, counter FROM workers", prepare=True)
+        return {(worker, incarnation): counter for worker, incarnation, counter in self.cursor}
+
+
+def _due_columns(row: DueMessage) -> tuple[object, ...]:
+    return (
+        row.message_id,
+        row.version,
+        row.message_type,
+        row.timezone,
+        row.due_at,
+        row.region,
+        row.channel,
+        row.priority,
+        row.ready_at,
+        row.send_before,
+        row.attempt,
+    )
+
+
+def _flight_columns(row: InFlight) -> tuple[object, ...]:
+    return row.dispatch_id, row.channel, row.region, row.members, row.requested_at, row.worker, row.incarnation
