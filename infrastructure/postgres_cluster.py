@@ -68,6 +68,7 @@ class PostgresCluster:
         self._path = path
         self._log = path / "server.log"
         self._durable = durable
+        self._socket_dir = ""
         self._short_dir = Path("/tmp") / f"ninebell-{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
 
     def ensure_running(self) -> None:
@@ -83,6 +84,7 @@ class PostgresCluster:
             else:
                 self._clear_remains()
                 self._launch()
+        self._socket_dir = self._pid_file_line(SOCKET_DIR_LINE)
 
     def shut_down(self) -> None:
         """Fast shutdown: open transactions are rolled back, what is committed is on disk; returns when the server has ended."""
@@ -95,8 +97,8 @@ class PostgresCluster:
             self._short_dir.rmdir()
 
     def dsn(self, database: str) -> str:
-        """Connection string of the running server's database, as its superuser."""
-        return f"postgresql://postgres@/{quote(database)}?host={quote(self._pid_file_line(SOCKET_DIR_LINE), safe='')}&port=5432"
+        """Connection string of a database of the server last seen running, as its superuser."""
+        return f"postgresql://postgres@/{quote(database)}?host={quote(self._socket_dir, safe='')}&port=5432"
 
     @property
     def pid(self) -> int | None:
@@ -130,14 +132,15 @@ class PostgresCluster:
             raise PostgresNotStarted(f"PostgreSQL did not start: {self._last_words()} (log: {self._log})") from error
 
     def _clear_remains(self) -> None:
-        """Wait for the children of a killed server to end, and drop its pid file where another process now has that number."""
+        """Wait for the children of a killed server to end, and drop its lock files where another process now has that number."""
         orphans = [process for process in psutil.process_iter() if self._is_of_this_cluster(process)]
         _, alive = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
         if alive:
             raise PostgresNotStarted(f"processes of a killed server still use {self._path}: {[left.pid for left in alive]}")
-        pid = self._pid_file_line(PID_LINE)
-        if pid and psutil.pid_exists(int(pid)):
-            (self._path / "postmaster.pid").unlink()
+        for lock in (self._path / "postmaster.pid", self._make_socket_dir() / ".s.PGSQL.5432.lock"):
+            pid = _line(lock, PID_LINE)
+            if pid and psutil.pid_exists(int(pid)):
+                lock.unlink()
 
     def _postmaster(self) -> psutil.Process | None:
         """The server that runs on this cluster; a number in a pid file proves nothing by itself."""
@@ -155,12 +158,7 @@ class PostgresCluster:
             return False  # a zombie, or someone else's
 
     def _pid_file_line(self, number: int) -> str:
-        """One line of postmaster.pid, empty while it is not (or not yet wholly) written."""
-        try:
-            lines = (self._path / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return ""
-        return lines[number].strip() if number < len(lines) else ""
+        return _line(self._path / "postmaster.pid", number)
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
@@ -201,3 +199,12 @@ class PostgresCluster:
             as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         environment = {"LC_ALL": "C", "PATH": os.defpath}
         pgexec(command, arguments, self._binaries, cwd=self._path, env=environment, stdin=subprocess.DEVNULL, **as_user)
+
+
+def _line(file: Path, number: int) -> str:
+    """One line of a lock file, empty while it is not (or not yet wholly) written."""
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[number].strip() if number < len(lines) else ""

@@ -95,12 +95,15 @@ def test_a_crashed_server_is_recovered(tmp_path: Path) -> None:
         assert read_the_row(postgres.dsn) == "here"
 
 
-def test_a_pid_file_whose_number_another_process_has_taken_is_not_believed(tmp_path: Path) -> None:
+def test_lock_files_whose_number_another_process_has_taken_are_not_believed(tmp_path: Path) -> None:
+    cluster = tmp_path / "postgres"
     with EmbeddedPostgres.start(tmp_path) as postgres:
         write_a_row(postgres.dsn)
-        pid_file = tmp_path / "postgres" / "postmaster.pid"
-        lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+        left_over = {
+            path: path.read_text().split("\n", 1)[1] for path in (cluster / "postmaster.pid", cluster / ".s.PGSQL.5432.lock")
+        }
+    for path, rest in left_over.items():
+        path.write_text(f"{os.getpid()}\n{rest}")
     with EmbeddedPostgres.start(tmp_path) as postgres:
         assert postgres.pid not in (None, os.getpid())
         assert read_the_row(postgres.dsn) == "here"
