@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 import pytest
@@ -89,7 +89,7 @@ class MemoryDesk:
 class Interrupted(PostgresDispatcherWork):
     """The real one, with room for a race before its first append."""
 
-    acts: list[Callable[[], None]] = []
+    acts: ClassVar[list[Callable[[], None]]] = []
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         while self.acts:
