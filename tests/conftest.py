@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,12 +30,16 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_dsn() -> Iterator[str]:
     """A server on which databases may be created: DATABASE_URL, else one of this run's own."""
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    with EmbeddedPostgres.start(tmp_path_factory.mktemp("pg"), durable=False) as postgres:
+    # Not under pytest's own directory, which every other run closes to all but its owner: PostgreSQL may run as someone else.
+    with (
+        TemporaryDirectory(prefix="ninebell-pg-") as directory,
+        EmbeddedPostgres.start(Path(directory), durable=False) as postgres,
+    ):
         yield postgres.dsn
 
 
