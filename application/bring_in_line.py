@@ -1,0 +1,61 @@
+"""How are many people's messages brought in line in one transaction, whoever else writes to them meanwhile?"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from application.planned_slot import Person, Slot, Streams, decide_slot, slots
+from application.ports import Origin, PlannedMessage, PlannerWork
+from domain.message_type import MessageTypes
+
+PLANNED: Final = Origin("planner")
+
+
+def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTypes, now: datetime, last: date) -> frozenset[UUID]:
+    """Schedule, move, cancel, expire or reinstate whatever does not say what these people's facts say now.
+
+    Gives the users who have a message left in somebody's hands: its outcome has to be looked at again.
+    """
+    if not people:
+        return frozenset()
+    rows = _rows_by_user(work, people)
+    todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last)]
+    # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
+    streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
+    waiting: set[UUID] = set()
+    while todo:
+        lost = _decide(work, todo, streams, now)
+        landed = [slot for slot in todo if id(slot) not in lost]
+        work.put_planned([row for slot in landed for row in slot.stale_rows(streams)])
+        waiting |= {slot.person.user_id for slot in landed if slot.waits(streams)}
+        todo = [slot for slot in todo if id(slot) in lost]
+        if todo:
+            streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))
+    return frozenset(waiting)
+
+
+def _decide(work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime) -> set[int]:
+    """The identities of the slots that lost a race: the locks are held by now, so they are decided again on the spot."""
+    drafts = [(slot, group) for slot in todo if (group := decide_slot(slot, streams, now))]
+    if not drafts:
+        return set()
+    appended = work.append([group for _, group in drafts], PLANNED, now)
+    return {id(drafts[index][0]) for index in appended.lost}
+
+
+def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:
+    wanted = list(message_ids)
+    messages = work.load_messages(wanted) if wanted else {}
+    states = (stream.state for stream in messages.values())
+    held = {state.dispatch_id for state in states if state and state.status == "requested" and state.dispatch_id}
+    return Streams(messages, work.load_dispatches(held) if held else {})
+
+
+def _rows_by_user(work: PlannerWork, people: Sequence[Person]) -> dict[UUID, list[PlannedMessage]]:
+    since = date(min(person.first for person in people).year, 1, 1)
+    rows: dict[UUID, list[PlannedMessage]] = defaultdict(list)
+    for row in work.planned([person.user_id for person in people], since):
+        rows[row.user_id].append(row)
+    return rows

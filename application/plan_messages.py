@@ -1,0 +1,189 @@
+"""Process manager: how do people's facts and the calendar become scheduled messages, exactly once?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from application.bring_in_line import bring_in_line
+from application.planned_slot import Person
+from application.ports import Begin, Log, NextOccasion, Origin, PlannerWork, Recorded
+from domain import user as users
+from domain.delivery_policy import WINDOW
+from domain.event import Event
+from domain.message_type import MessageTypes
+from domain.scheduled_message import (
+    DeliveryInDoubt,
+    DoubtResolved,
+    MessageAbandoned,
+    MessageCancelled,
+    MessageExpired,
+    MessageFailed,
+    MessageReleased,
+)
+from domain.timezones import TZDATA_VERSION
+from domain.wanted_message import next_occasion, taken_types
+
+PEOPLE_AT_ONCE: Final = 1000
+OUTCOMES_AT_ONCE: Final = 2000
+KEPT: Final = timedelta(days=400)
+EASTERNMOST: Final = timedelta(hours=14)
+PLANNER: Final = "planner"
+SWEEP: Final = Origin(PLANNER, causation_id="sweep")
+REDERIVE: Final = Origin(PLANNER, causation_id="rederive")
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+FACTS: Final[frozenset[type[Event]]] = frozenset(
+    {
+        users.UserRegistered,
+        users.TimezoneChanged,
+        users.BirthdayChanged,
+        users.AnniversaryChanged,
+        users.CountryChanged,
+        users.PreferredTimeChanged,
+        users.MessageTypesChanged,
+        users.AttributesChanged,
+        users.UserSuppressed,
+        users.UserUnsuppressed,
+        users.UserErased,
+    }
+)
+"""What may change an occasion; a name, an address or a language never does."""
+OUTCOMES: Final[frozenset[type[Event]]] = frozenset(
+    {MessageFailed, MessageReleased, DoubtResolved, MessageCancelled, MessageExpired, MessageAbandoned, DeliveryInDoubt}
+)
+"""After which a message is no longer in a worker's hands, or its year is free again."""
+
+
+def horizon(now: datetime) -> date:
+    """Every occasion dated up to and including this is planned: at least 48 h ahead, also where the day begins first."""
+    return (now + WINDOW + EASTERNMOST).date()
+
+
+class Cause(Struct, frozen=True):
+    """Why a person is looked at; see Person."""
+
+    origin: Origin
+    since: datetime
+    first: date
+
+
+class Planner:
+    """Each step is one transaction, the sweep one a page: read, decide, append, keep its own tables, record the position."""
+
+    def __init__(self, begin: Begin[PlannerWork], types: MessageTypes) -> None:
+        self._begin, self._types = begin, types
+        windows = (kind.late_window for kind in types.values() if kind.late_window)
+        self._reach = max((timedelta(days=2), *windows)) + timedelta(days=1)
+        self._swept_old = date.min
+        self._rederived: UUID | None = None
+        self._all_rederived = False
+
+    def step(self, now: datetime) -> bool:
+        """Go on wherever there is something to do; False when there was nothing. Raises Deposed, PositionLost."""
+        # The sweep goes first: whoever's facts are followed next has no occasion before the horizon left unplanned.
+        steps = (self.sweep, self.follow_users, self.follow_messages, self.rederive)
+        return any([step(now) for step in steps])
+
+    def sweep(self, now: datetime) -> bool:
+        """Plan every occasion whose date has come into the window, however long nobody looked."""
+        found = False
+        while self._sweep_page(now):
+            found = True
+        return found
+
+    def follow_users(self, now: datetime) -> bool:
+        """Bring the messages of everybody in line of whom something was said."""
+        with self._begin() as work:
+            stretch = work.follow("users", PEOPLE_AT_ONCE, FACTS)
+            causes: dict[UUID, Cause] = {}
+            for event in stretch.events:
+                known = causes.get(event.stream_id)
+                causes[event.stream_id] = self._seen_from(known.since if known else event.at, _because("users", event))
+            if causes:
+                people = self._people(work, causes, now)
+                self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now))
+            work.followed("users", stretch.position)
+        return stretch.more or bool(causes)
+
+    def follow_messages(self, now: datetime) -> bool:
+        """Decide again what had to wait for a worker's, a dispatcher's or an operator's outcome."""
+        with self._begin() as work:
+            stretch = work.follow("messages", OUTCOMES_AT_ONCE, OUTCOMES)
+            foreign = {event.stream_id: event for event in stretch.events if event.origin.who != PLANNER}
+            if foreign:
+                planned = work.users_planned(list(foreign))
+                causes = {user: self._seen_from(now, _because("messages", foreign[each])) for each, user in planned.items()}
+                self._bring_in_line(work, self._people(work, causes, now), now)
+            work.followed("messages", stretch.position)
+        return stretch.more or bool(foreign)
+
+    def rederive(self, now: datetime) -> bool:
+        """Derive again, page by page and once after the start, what was planned under an older tzdata."""
+        if self._all_rederived:
+            return False
+        with self._begin() as work:
+            since = (now - self._reach).date()
+            page = work.planned_under_other(TZDATA_VERSION, since, self._rederived, PEOPLE_AT_ONCE)
+            if page:
+                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, REDERIVE))
+                self._bring_in_line(work, self._people(work, causes, now), now)
+                work.put_planned([replace(row, tzdata=TZDATA_VERSION) for row in page])
+        # Only now that it is committed: a page that failed comes again.
+        self._rederived, self._all_rederived = (page[-1].message_id, False) if page else (None, True)
+        return bool(page)
+
+    def _sweep_page(self, now: datetime) -> bool:
+        with self._begin() as work:
+            page = work.occasions_until(horizon(now), PEOPLE_AT_ONCE)
+            if page:
+                # Oldest first, so that a person's first row here is their first of all.
+                causes = {row.user_id: Cause(SWEEP, LONG_AGO, row.occasion) for row in reversed(page)}
+                people = self._people(work, causes, now)
+                self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now))
+                self._forget_old(work, now)
+        return bool(page)
+
+    def _seen_from(self, since: datetime, origin: Origin) -> Cause:
+        return Cause(origin, since, (since - self._reach).date())
+
+    def _people(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> list[Person]:
+        streams = work.load_users(causes)
+        known = [(user_id, stream.state, causes[user_id]) for user_id, stream in streams.items() if stream.state]
+        return [
+            Person(
+                user_id=user_id,
+                user=user,
+                first=(now - KEPT).date() if user.erased else cause.first,
+                since=cause.since,
+                origin=cause.origin,
+            )
+            for user_id, user, cause in known
+        ]
+
+    def _bring_in_line(self, work: PlannerWork, people: Sequence[Person], now: datetime) -> None:
+        waiting = bring_in_line(work, people, self._types, now, horizon(now))
+        if gone := [person.user_id for person in people if person.user.erased and person.user_id not in waiting]:
+            work.forget(gone, (now - KEPT).date())
+
+    def _next_occasions(self, people: Sequence[Person], now: datetime) -> list[NextOccasion]:
+        last = horizon(now)
+        return [
+            NextOccasion(person.user_id, kind.name, found)
+            for person in people
+            for kind in taken_types(person.user, self._types)
+            if (found := next_occasion(person.user, kind, last))
+        ]
+
+    def _forget_old(self, work: PlannerWork, now: datetime) -> None:
+        if self._swept_old < now.date():
+            work.forget((), (now - KEPT).date())
+            self._swept_old = now.date()
+
+
+def _because(log: Log, event: Recorded[Event]) -> Origin:
+    return Origin(PLANNER, event.origin.correlation_id, f"{log}:{event.position}")

@@ -1,0 +1,255 @@
+"""Which events bring the messages of one slot, planned or wanted, in line with a person's facts?"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.ports import Group, NewEvents, Origin, PlannedMessage, Stream
+from domain import dispatch as dispatches
+from domain import message_decisions as decide
+from domain.dispatch import Dispatch
+from domain.errors import BeingSent, NotAllowed
+from domain.message_type import MessageTypes
+from domain.scheduled_message import Reason, ScheduledMessage, ScheduledMessageEvent, evolve
+from domain.timezones import local_date
+from domain.user import User
+from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """Whose messages are brought in line, from when on, and what caused it."""
+
+    user_id: UUID
+    user: User
+    first: date  # nothing dated earlier is planned or moved
+    since: datetime  # what was too late by then already is not planned
+    origin: Origin
+
+
+class Slot(Struct, frozen=True, kw_only=True):
+    """What is decided together: the messages of an annual type in one year, of which one may be sent; else one message."""
+
+    person: Person
+    wanted: list[WantedMessage]  # by date
+    unwanted: dict[UUID, Reason]  # planned, but no occasion of this person any more
+    rows: dict[UUID, PlannedMessage]
+
+    @property
+    def message_ids(self) -> list[UUID]:
+        return list(dict.fromkeys([*self.rows, *(message.message_id for message in self.wanted)]))
+
+    def stale_rows(self, streams: "Streams") -> list[PlannedMessage]:
+        """The planner's rows that must be written to say what is planned now."""
+        user_id = self.person.user_id
+        planned = [_row(user_id, wanted) for wanted in self.wanted if streams.message(wanted.message_id)]
+        return [row for row in planned if self.rows.get(row.message_id) != row]
+
+    def waits(self, streams: "Streams") -> bool:
+        """Whether somebody else has the next word on one of them."""
+        known = (streams.message(message_id) for message_id in self.message_ids)
+        return any(message and (message.pending or message.status == "in_doubt") for message in known)
+
+
+class Streams:
+    """The streams that a batch of decisions reads, each as it will stand once what was decided so far has landed."""
+
+    def __init__(self, messages: Mapping[UUID, Stream[ScheduledMessage]], dispatches: Mapping[UUID, Stream[Dispatch]]) -> None:
+        self._messages, self._dispatches = dict(messages), dict(dispatches)
+
+    def message(self, message_id: UUID) -> ScheduledMessage | None:
+        stream = self._messages.get(message_id)
+        return stream.state if stream else None
+
+    def version(self, message_id: UUID) -> int:
+        stream = self._messages.get(message_id)
+        return stream.version if stream else 0
+
+    def add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
+        state = self.message(message_id)
+        for event in events:
+            state = evolve(state, event)
+        self._messages[message_id] = Stream(state, self.version(message_id) + len(events))
+
+    def withdraw(self, dispatch_id: UUID, message_id: UUID) -> NewEvents:
+        """Take a member back. Raises BeingSent."""
+        stream = self._dispatches[dispatch_id]
+        events = dispatches.withdraw(stream.state, message_id)
+        state = stream.state
+        for event in events:
+            state = dispatches.evolve(state, event)
+        self._dispatches[dispatch_id] = Stream(state, stream.version + len(events))
+        return NewEvents("dispatches", dispatch_id, stream.version, tuple(events))
+
+
+def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date) -> list[Slot]:
+    """Everything of a person that has something dated from `person.first` up to `last`, wanted or planned."""
+    found: dict[tuple[str, date], Slot] = {}
+
+    def slot(message_type: str, occasion: date) -> Slot:
+        annual = message_type in types and types[message_type].annual
+        key = (message_type, date(occasion.year, 1, 1) if annual else occasion)
+        return found.setdefault(key, Slot(person=person, wanted=[], unwanted={}, rows={}))
+
+    dates: set[tuple[str, date]] = set()
+    for kind in taken_types(person.user, types):
+        # An annual type is looked at from New Year on: what was planned earlier in the year may stand in the way.
+        start = date(person.first.year, 1, 1) if kind.annual else person.first
+        for occasion in occasions(person.user, kind, start, last):
+            dates.add((kind.name, occasion.date))
+            if occasion.date >= person.first:
+                wanted = wanted_message(person.user_id, person.user, kind, occasion)
+                slot(kind.name, occasion.date).wanted.append(wanted)
+    for row in rows:
+        here = slot(row.message_type, row.occasion)
+        here.rows[row.message_id] = row
+        if (row.message_type, row.occasion) not in dates:
+            here.unwanted[row.message_id] = _why_unwanted(person.user, row.message_type, types)
+    return [here for here in found.values() if here.wanted or any(row.occasion >= person.first for row in here.rows.values())]
+
+
+def decide_slot(slot: Slot, streams: Streams, now: datetime) -> Group | None:
+    """The events that bring a slot in line, to land whole or not at all; None when it is. Streams go on as if it had landed."""
+    draft = _Draft(slot, streams, now)
+    for message_id, reason in slot.unwanted.items():
+        draft.drop(message_id, reason)
+    for wanted in slot.wanted:
+        draft.keep(wanted)
+    return draft.group()
+
+
+class _Draft:
+    """One slot's decisions, one after the other, each seeing what the ones before it did."""
+
+    def __init__(self, slot: Slot, streams: Streams, now: datetime) -> None:
+        self.slot, self.streams, self.now = slot, streams, now
+        self.versions: dict[UUID, int] = {}
+        self.events: dict[UUID, list[ScheduledMessageEvent]] = {}
+        self.withdrawals: list[NewEvents] = []
+        self.takes_the_year = False
+
+    def drop(self, message_id: UUID, reason: Reason) -> None:
+        """Cancel what is no longer wanted, unless it is being sent: then its outcome decides."""
+        message = self.streams.message(message_id)
+        if message is None or message.status not in decide.ALLOWED["cancel"]:
+            return
+        # Of a moved date in doubt somebody will find out; a person who wants nothing more must not be sent a repeat meanwhile.
+        if not (message.in_doubt and reason == "birthday_changed"):
+            self._end(message_id, message, decide.cancel, reason)
+
+    def keep(self, wanted: WantedMessage) -> None:
+        """Schedule, move, expire or reinstate what is wanted."""
+        message = self.streams.message(wanted.message_id)
+        others = [known for each in self.slot.message_ids if each != wanted.message_id and (known := self.streams.message(each))]
+        if message is None:
+            if wanted.send_before > self.slot.person.since and not any(map(_stands, others)):
+                self._schedule(wanted)
+        elif message.status in decide.ALLOWED["reinstate"]:
+            if not self._too_late(wanted, message) and not any(map(_stands, others)):
+                self._reinstate(wanted, message)
+        elif message.pending and not message.in_doubt:
+            if any(map(_uses_year_up, others)):
+                self._end(wanted.message_id, message, decide.cancel, "already_sent")
+            elif _moved(wanted, message):
+                self._move(wanted, message)
+
+    def group(self) -> Group | None:
+        if not self.events:
+            return None
+        appends = [NewEvents("messages", each, self.versions[each], tuple(events)) for each, events in self.events.items()]
+        if self.takes_the_year:
+            # Nobody may bring another one of the year back to life between our reading and our writing.
+            rest = [each for each in self.slot.message_ids if each not in self.events and self.streams.version(each)]
+            appends += [NewEvents("messages", each, self.streams.version(each), ()) for each in rest]
+        return Group((*appends, *self.withdrawals), self.slot.person.origin)
+
+    def _schedule(self, wanted: WantedMessage) -> None:
+        self.takes_the_year = True
+        facts = {name: getattr(wanted, name) for name in _SCHEDULED}
+        self._add(wanted.message_id, decide.schedule(None, user_id=self.slot.person.user_id, **facts))
+        if wanted.send_before <= self.now:
+            self._add(wanted.message_id, decide.expire(self.streams.message(wanted.message_id), "late_window"))
+
+    def _reinstate(self, wanted: WantedMessage, message: ScheduledMessage) -> None:
+        try:
+            events = decide.reinstate(message, **{name: getattr(wanted, name) for name in _MOVED})
+        except NotAllowed:
+            return
+        self.takes_the_year = True
+        self._add(wanted.message_id, events)
+
+    def _move(self, wanted: WantedMessage, message: ScheduledMessage) -> None:
+        zone_moved = wanted.timezone != message.timezone
+        if self._too_late(wanted, message):
+            self._end(wanted.message_id, message, decide.expire, "zone_moved" if zone_moved else "late_window")
+            return
+        given_up = self._given_up(wanted.message_id, message)
+        if message.status != "requested" or given_up:
+            # "zone_moved" stands for the person's own send time too: the hours of their day moved.
+            reason: Reason = "tzdata" if not zone_moved and wanted.tzdata != message.tzdata else "zone_moved"
+            moved = {name: getattr(wanted, name) for name in _MOVED}
+            self._add(wanted.message_id, decide.reschedule(message, **moved, reason=reason, given_up=given_up))
+
+    def _end(self, message_id: UUID, message: ScheduledMessage, how: "End", reason: Reason) -> None:
+        given_up = self._given_up(message_id, message)
+        if message.status != "requested" or given_up:
+            self._add(message_id, how(message, reason, given_up))
+
+    def _given_up(self, message_id: UUID, message: ScheduledMessage) -> UUID | None:
+        """The dispatch it is withdrawn from; None when there is none, or a worker was faster."""
+        if message.status != "requested" or message.dispatch_id is None:
+            return None
+        try:
+            self.withdrawals.append(self.streams.withdraw(message.dispatch_id, message_id))
+        except BeingSent:
+            return None
+        return message.dispatch_id
+
+    def _add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
+        self.versions.setdefault(message_id, self.streams.version(message_id))
+        self.events.setdefault(message_id, []).extend(events)
+        self.streams.add(message_id, events)
+
+    def _too_late(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:
+        """Past its window; for whoever moved, also past its date there (EDGE-CASES 9)."""
+        if self.now >= wanted.send_before:
+            return True
+        day = max(wanted.occasion, local_date(wanted.due_at, wanted.timezone))
+        return wanted.timezone != message.timezone and local_date(self.now, wanted.timezone) > day
+
+
+End = Callable[[ScheduledMessage | None, Reason, UUID | None], list[ScheduledMessageEvent]]
+_MOVED: Final = ("due_at", "timezone", "rule", "tzdata")
+_SCHEDULED: Final = (*_MOVED, "message_type", "occasion", "type_version")
+
+
+def _row(user_id: UUID, wanted: WantedMessage) -> PlannedMessage:
+    return PlannedMessage(
+        user_id, wanted.message_type, wanted.occasion, wanted.message_id, tzdata=wanted.tzdata, type_version=wanted.type_version
+    )
+
+
+def _moved(wanted: WantedMessage, message: ScheduledMessage) -> bool:
+    """Whether it must follow the person's facts to another instant or zone; one that an operator chose stays in its zone."""
+    by_hand = message.send_before is not None or (message.reason == "operator" and message.timezone == wanted.timezone)
+    return not by_hand and (wanted.due_at, wanted.timezone) != (message.due_at, message.timezone)
+
+
+def _uses_year_up(message: ScheduledMessage) -> bool:
+    return message.uses_year_up or message.status == "requested"
+
+
+def _stands(message: ScheduledMessage) -> bool:
+    return _uses_year_up(message) or message.pending
+
+
+def _why_unwanted(user: User, message_type: str, types: MessageTypes) -> Reason:
+    """Any other of the person's dates, or the country, counts as the birthday does."""
+    if user.erased:
+        return "erased"
+    if user.suppressed:
+        return "suppressed"
+    chosen = message_type in user.message_types and message_type in types
+    return "birthday_changed" if chosen else "type_removed"

@@ -1,0 +1,22 @@
+"""What will a person be sent in the next days, when, and by which rule?"""
+
+from datetime import date, timedelta
+from uuid import UUID
+
+from domain.message_type import MessageTypes
+from domain.user import User
+from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
+
+
+def upcoming(user_id: UUID, user: User, types: MessageTypes, since: date, days: int) -> list[WantedMessage]:
+    """Every message wanted for the `days` local dates from `since` on, by due instant.
+
+    What the calendar says; whether a message is planned already, or was sent, its own stream tells.
+    """
+    last = since + timedelta(days=days - 1)
+    wanted = [
+        wanted_message(user_id, user, kind, occasion)
+        for kind in taken_types(user, types)
+        for occasion in occasions(user, kind, since, last)
+    ]
+    return sorted(wanted, key=lambda message: (message.due_at, message.message_type))

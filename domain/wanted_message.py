@@ -1,0 +1,73 @@
+"""Which messages does a person want on which dates, and when is each of them due?"""
+
+from datetime import date, datetime, time, timedelta
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.delivery_policy import send_before
+from domain.message_id import message_id
+from domain.message_type import MessageType, MessageTypes, Occasion
+from domain.send_time import due_instant
+from domain.timezones import TZDATA_VERSION
+from domain.user import User
+
+_A_YEAR_AND_A_BIT: Final = timedelta(days=400)
+_LONGEST_PAUSE: Final = timedelta(days=8 * 366 + 1)
+"""Feb 29 comes again after at most eight years: 2096, 2104."""
+
+
+class WantedMessage(Struct, frozen=True, kw_only=True):
+    """One occasion of one person, and what the calendar says of its instant."""
+
+    message_id: UUID
+    message_type: str
+    type_version: int
+    occasion: date
+    timezone: str
+    due_at: datetime  # UTC
+    utc_offset: timedelta
+    rule: str
+    tzdata: str
+    send_before: datetime
+
+
+def taken_types(user: User, types: MessageTypes) -> list[MessageType]:
+    """The types that the person has chosen and whose facts are known; none for whoever may not be written to."""
+    if not user.reachable:
+        return []
+    chosen = (types[name] for name in dict.fromkeys(user.message_types) if name in types)
+    return [kind for kind in chosen if kind.validate(user) is None]
+
+
+def occasions(user: User, kind: MessageType, first: date, last: date) -> list[Occasion]:
+    """The person's occasions of a type dated from `first` up to and including `last`, none before their first one."""
+    return kind.occasions(user, max(first, user.first_occasion), last + timedelta(days=1))
+
+
+def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
+    """The first one dated later than `after`; None when there is none within eight years."""
+    start = max(after + timedelta(days=1), user.first_occasion)
+    for end in (start + _A_YEAR_AND_A_BIT, start + _LONGEST_PAUSE):
+        if found := kind.occasions(user, start, end):
+            return found[0].date
+    return None
+
+
+def wanted_message(user_id: UUID, user: User, kind: MessageType, occasion: Occasion) -> WantedMessage:
+    """The message for an occasion. The person's preferred time stands above the type's send time."""
+    local_time: time = user.preferred_time or kind.send_time
+    due = due_instant(occasion.date, local_time, user.timezone)
+    return WantedMessage(
+        message_id=message_id(user_id, kind.name, occasion.date),
+        message_type=kind.name,
+        type_version=kind.version,
+        occasion=occasion.date,
+        timezone=user.timezone,
+        due_at=due.due_at,
+        utc_offset=due.utc_offset,
+        rule=due.rule if due.rule != "plain" else occasion.rule,
+        tzdata=TZDATA_VERSION,
+        send_before=send_before(occasion.date, user.timezone, due.due_at, kind.late_window),
+    )

@@ -1,0 +1,77 @@
+"""Which occasions come next, and which are planned already? The planner's transaction and its two tables."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+from application.ports import NextOccasion, PlannedMessage
+from domain.message_id import month_bounds
+from infrastructure.work import PostgresWork
+
+# Locked, so that a redrive of another message of the year waits for us, and we for it.
+PLANNED: Final = """
+    SELECT user_id, message_type, occasion, message_id, tzdata, type_version FROM planned
+    WHERE user_id = ANY(%b) AND occasion >= %b ORDER BY message_id FOR UPDATE"""
+USERS_PLANNED: Final = "SELECT message_id, user_id FROM planned WHERE message_id = ANY(%b)"
+PUT_PLANNED: Final = """
+    INSERT INTO planned (message_id, user_id, message_type, occasion, tzdata, type_version)
+    SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::date[], %b::text[], %b::int[])
+    ON CONFLICT (message_id) DO UPDATE SET tzdata = excluded.tzdata, type_version = excluded.type_version"""
+DROP_OCCASIONS: Final = "DELETE FROM occasions WHERE user_id = ANY(%b)"
+PUT_OCCASIONS: Final = """
+    INSERT INTO occasions (user_id, message_type, occasion) SELECT * FROM unnest(%b::uuid[], %b::text[], %b::date[])"""
+OCCASIONS_UNTIL: Final = """
+    SELECT user_id, message_type, occasion FROM occasions
+    WHERE occasion <= %b ORDER BY occasion, user_id LIMIT %b FOR UPDATE"""
+# The C collation compares versions by their letters: 2026a, 2026b; the bound on the ID starts the scan at the month.
+UNDER_OTHER: Final = """
+    SELECT user_id, message_type, occasion, message_id, tzdata, type_version FROM planned
+    WHERE tzdata < %b COLLATE "C" AND occasion >= %b AND message_id > %b ORDER BY message_id LIMIT %b FOR UPDATE"""
+DROP_PLANNED: Final = "DELETE FROM planned WHERE user_id = ANY(%b)"
+DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
+
+
+class PostgresPlannerWork(PostgresWork):
+    """`application.ports.PlannerWork`."""
+
+    def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
+        self.cursor.execute(PLANNED, (list(user_ids), since), prepare=True)
+        return [PlannedMessage(*row) for row in self.cursor]
+
+    def users_planned(self, message_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        self.cursor.execute(USERS_PLANNED, (list(message_ids),), prepare=True)
+        return dict(self.cursor.fetchall())
+
+    def put_planned(self, rows: Sequence[PlannedMessage]) -> None:
+        if rows:
+            columns = (
+                [row.message_id for row in rows],
+                [row.user_id for row in rows],
+                [row.message_type for row in rows],
+                [row.occasion for row in rows],
+                [row.tzdata for row in rows],
+                [row.type_version for row in rows],
+            )
+            self.cursor.execute(PUT_PLANNED, columns, prepare=True)
+
+    def put_occasions(self, user_ids: Sequence[UUID], rows: Sequence[NextOccasion]) -> None:
+        self.cursor.execute(DROP_OCCASIONS, (list(user_ids),), prepare=True)
+        if rows:
+            columns = ([row.user_id for row in rows], [row.message_type for row in rows], [row.occasion for row in rows])
+            self.cursor.execute(PUT_OCCASIONS, columns, prepare=True)
+
+    def occasions_until(self, last: date, limit: int) -> list[NextOccasion]:
+        self.cursor.execute(OCCASIONS_UNTIL, (last, limit), prepare=True)
+        return [NextOccasion(*row) for row in self.cursor]
+
+    def planned_under_other(self, tzdata: str, since: date, after: UUID | None, limit: int) -> list[PlannedMessage]:
+        start = month_bounds(since.year, since.month)[0]
+        self.cursor.execute(UNDER_OTHER, (tzdata, since, max(start, after or start), limit), prepare=True)
+        return [PlannedMessage(*row) for row in self.cursor]
+
+    def forget(self, user_ids: Sequence[UUID], before: date) -> None:
+        if user_ids:
+            self.cursor.execute(DROP_PLANNED, (list(user_ids),), prepare=True)
+            self.cursor.execute(DROP_OCCASIONS, (list(user_ids),), prepare=True)
+        self.cursor.execute(DROP_OLD, (month_bounds(before.year, before.month)[1], before), prepare=True)

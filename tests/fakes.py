@@ -1,0 +1,69 @@
+"""What would the planner's transactions do on a store that is nothing but memory?"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from uuid import UUID
+
+from application.ports import Begin, NextOccasion, PlannedMessage, PlannerWork
+from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
+
+
+class PlannerMemory(Memory):
+    """The logs and the planner's tables, as one transaction finds and leaves them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.planned: dict[UUID, PlannedMessage] = {}
+        self.occasions: dict[tuple[UUID, str], NextOccasion] = {}
+
+    def begin_planning(self, follower: str = "planner", epoch: int = 1) -> Begin[PlannerWork]:
+        return partial(self._planning, follower, epoch)
+
+    @contextmanager
+    def _planning(self, follower: str, epoch: int) -> Iterator[PlannerWork]:
+        with self._transaction(follower, epoch):
+            yield FakePlannerWork(self, follower)
+
+
+class FakePlannerWork(FakeDispatcherWork):
+    """PlannerWork over PlannerMemory: a Work with the planner's two tables."""
+
+    def __init__(self, memory: PlannerMemory, follower: str) -> None:
+        super().__init__(memory, follower)
+        self._tables = memory
+
+    def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
+        rows = [row for row in self._tables.planned.values() if row.user_id in user_ids and row.occasion >= since]
+        return sorted(rows, key=lambda row: row.message_id)
+
+    def users_planned(self, message_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        known = self._tables.planned
+        return {message_id: known[message_id].user_id for message_id in message_ids if message_id in known}
+
+    def put_planned(self, rows: Sequence[PlannedMessage]) -> None:
+        self._tables.planned.update({row.message_id: row for row in rows})
+
+    def put_occasions(self, user_ids: Sequence[UUID], rows: Sequence[NextOccasion]) -> None:
+        self._drop_occasions(user_ids)
+        self._tables.occasions.update({(row.user_id, row.message_type): row for row in rows})
+
+    def occasions_until(self, last: date, limit: int) -> list[NextOccasion]:
+        due = [row for row in self._tables.occasions.values() if row.occasion <= last]
+        return sorted(due, key=lambda row: (row.occasion, row.user_id))[:limit]
+
+    def planned_under_other(self, tzdata: str, since: date, after: UUID | None, limit: int) -> list[PlannedMessage]:
+        rows = [row for row in self._tables.planned.values() if row.tzdata < tzdata and row.occasion >= since]
+        rest = [row for row in rows if after is None or row.message_id > after]
+        return sorted(rest, key=lambda row: row.message_id)[:limit]
+
+    def forget(self, user_ids: Sequence[UUID], before: date) -> None:
+        kept = self._tables.planned.values()
+        kept_rows = [row for row in kept if row.user_id not in user_ids and row.occasion >= before]
+        self._tables.planned = {row.message_id: row for row in kept_rows}
+        self._drop_occasions(user_ids)
+
+    def _drop_occasions(self, user_ids: Sequence[UUID]) -> None:
+        rows = self._tables.occasions
+        self._tables.occasions = {key: row for key, row in rows.items() if row.user_id not in user_ids}

@@ -1,0 +1,178 @@
+"""A town, its planner, and everybody else who writes to the logs: in memory and on PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid4
+
+from application.plan_messages import Planner
+from application.ports import Begin, EventReader, Group, Log, NewEvents, Origin, PlannerWork, Recorded
+from domain.dispatch import DispatchRequested, DispatchStarted
+from domain.event import Event
+from domain.message_id import message_id
+from domain.message_type import MessageTypes, registry
+from domain.scheduled_message import (
+    DeliveryInDoubt,
+    MessageAbandoned,
+    MessageCancelled,
+    MessageExpired,
+    MessageFailed,
+    MessageSent,
+    ScheduledMessage,
+    SendRequested,
+)
+from domain.user import Details, UserRegistered
+from infrastructure.database import Database
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.keyring import Keyring
+from infrastructure.notifications import Announcer
+from infrastructure.partitions import ensure_partitions
+from infrastructure.planner_tables import PostgresPlannerWork
+from infrastructure.work import begin_work
+from tests.fakes import PlannerMemory
+
+TYPES: Final = registry()
+
+
+class Scene(Protocol):
+    """Where the planner works and others write."""
+
+    begin: Begin[PlannerWork]
+
+    def reader(self) -> EventReader: ...
+
+    def tell(self, log: Log, stream_id: UUID, *events: Event, at: datetime, who: str = "test") -> None: ...
+
+    def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]: ...
+
+
+class MemoryScene:
+    def __init__(self, memory: PlannerMemory) -> None:
+        self.memory = memory
+        self.begin = memory.begin_planning()
+
+    def reader(self) -> EventReader:
+        with self.begin() as work:
+            return work
+
+    def tell(self, log: Log, stream_id: UUID, *events: Event, at: datetime, who: str = "test") -> None:
+        self.memory.write(log, stream_id, *events, now=at, who=who)
+
+    def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
+        return [recorded for recorded in self.memory.logs[log] if recorded.stream_id == stream_id]
+
+
+class PostgresScene:
+    def __init__(self, store: PostgresEventStore, follower: str = "planner") -> None:
+        self.store = store
+        self.begin: Begin[PlannerWork] = partial(begin_work, store, PostgresPlannerWork, follower, None)
+
+    def reader(self) -> EventReader:
+        return self.store
+
+    def tell(self, log: Log, stream_id: UUID, *events: Event, at: datetime, who: str = "test") -> None:
+        load: dict[Log, Callable[[list[UUID]], dict[UUID, Any]]] = {
+            "users": self.store.load_users,
+            "messages": self.store.load_messages,
+            "dispatches": self.store.load_dispatches,
+        }
+        version = load[log]([stream_id])[stream_id].version
+        assert not self.store.append([Group((NewEvents(log, stream_id, version, events),))], Origin(who), at).lost
+
+    def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
+        return self.store.history(log, stream_id)
+
+
+@contextmanager
+def postgres_scene(dsn: str) -> Iterator[PostgresScene]:
+    """On a migrated database with the months around the stories, and without waiting for disks."""
+    with Database(dsn, application_name="planner", size=4) as database, Announcer(database) as announcer:
+        with database.connect() as connection:
+            ensure_partitions(connection, date(2026, 12, 1), date(2028, 6, 1))
+        yield PostgresScene(PostgresEventStore(database, Keyring(bytes(32)), announcer=announcer))
+
+
+class Life:
+    """One person in a scene, and what becomes of their messages."""
+
+    def __init__(self, scene: Scene, registered_at: datetime, types: MessageTypes = TYPES, **facts: Any) -> None:
+        self.scene, self.types, self.user_id = scene, types, uuid4()
+        told: dict[str, Any] = {"first_name": "Ada", "email": "ada@example.org", "timezone": "Europe/London"} | facts
+        first_occasion = told.pop("first_occasion", date(2020, 1, 1))
+        details = Details(**told)
+        fields = {field: getattr(details, field) for field in Details.__struct_fields__}
+        self.say(UserRegistered(**fields, first_occasion=first_occasion), at=registered_at)
+
+    def say(self, *facts: Event, at: datetime) -> None:
+        """The person, or the client, changes something."""
+        self.scene.tell("users", self.user_id, *facts, at=at)
+
+    def plan(self, now: datetime) -> None:
+        """The planner goes on until there is nothing left to do."""
+        planner = Planner(self.scene.begin, self.types)
+        while planner.step(now):
+            pass
+
+    def id_of(self, occasion: date, message_type: str = "BIRTHDAY") -> UUID:
+        return message_id(self.user_id, message_type, occasion)
+
+    def message(self, occasion: date, message_type: str = "BIRTHDAY") -> ScheduledMessage | None:
+        wanted = self.id_of(occasion, message_type)
+        return self.scene.reader().load_messages([wanted])[wanted].state
+
+    def story(self, occasion: date, message_type: str = "BIRTHDAY") -> list[str]:
+        """The names of everything that happened to a message, with reasons."""
+        events = (recorded.event for recorded in self.scene.history("messages", self.id_of(occasion, message_type)))
+        return [" ".join((type(event).__name__, getattr(event, "reason", ""))).strip() for event in events]
+
+    def becomes(self, state: str, occasion: date, at: datetime) -> UUID:
+        """Others lead a scheduled message into a state; gives its dispatch."""
+        known = self.message(occasion)
+        assert known is not None
+        repeated: dict[str, Any] = {"message_type": known.message_type, "timezone": known.timezone, "due_at": known.due_at}
+        wanted, dispatch_id = self.id_of(occasion), uuid4()
+        if state in ("cancelled", "cancelled by operator", "expired"):
+            reason: Any = "operator" if state == "cancelled by operator" else "suppressed"
+            end: Event = MessageCancelled(**repeated, reason=reason)
+            if state == "expired":
+                end = MessageExpired(**repeated, reason="zone_moved")
+            self.scene.tell("messages", wanted, end, at=at, who="worker")
+        elif state != "scheduled":
+            asked = SendRequested(**repeated, attempt=1, channel="sink", dispatch_id=dispatch_id)
+            self.scene.tell("messages", wanted, asked, at=at, who="dispatcher")
+            offered = DispatchRequested("sink", "europe", (wanted, uuid4()))
+            self.scene.tell("dispatches", dispatch_id, offered, at=at, who="dispatcher")
+            if state != "requested":
+                self.claim(dispatch_id, at)
+            if state not in ("requested", "claimed"):
+                self.scene.tell("messages", wanted, self.outcome(state, repeated, dispatch_id, at), at=at, who="worker")
+        return dispatch_id
+
+    def claim(self, dispatch_id: UUID, at: datetime) -> None:
+        self.scene.tell("dispatches", dispatch_id, DispatchStarted("worker-1", uuid4(), uuid4()), at=at, who="worker")
+
+    def comes_out(self, outcome: str, occasion: date, dispatch_id: UUID, at: datetime) -> None:
+        """The worker records what became of a claimed message."""
+        known = self.message(occasion)
+        assert known is not None
+        repeated: dict[str, Any] = {"message_type": known.message_type, "timezone": known.timezone, "due_at": known.due_at}
+        self.scene.tell("messages", self.id_of(occasion), self.outcome(outcome, repeated, dispatch_id, at), at=at, who="worker")
+
+    @staticmethod
+    def outcome(state: str, repeated: dict[str, Any], dispatch_id: UUID, at: datetime) -> Event:
+        outcomes: dict[str, Event] = {
+            "sent": MessageSent(
+                **repeated, sent_at=at, response_code=200, provider_id="", template_version=1, dispatch_id=dispatch_id
+            ),
+            "retrying": MessageFailed(**repeated, error="not_accepted:500", retry_count=1, retry_at=at, dispatch_id=dispatch_id),
+            "in_doubt": DeliveryInDoubt(**repeated, reason="timeout", channel="sink", dispatch_id=dispatch_id),
+            "abandoned": MessageAbandoned(**repeated, reason="rejected", error="rejected:400"),
+        }
+        return outcomes[state]
+
+
+def utc(text: str) -> datetime:
+    """An instant written as "2027-05-14 12:00"."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
