@@ -1,0 +1,128 @@
+"""How far has every follower of the logs read, and has it read far enough yet?"""
+
+from datetime import datetime
+from time import monotonic, sleep
+from typing import Final, Literal
+
+from msgspec import Struct
+from psycopg import sql
+
+from application.ports import LOGS, Log, Position
+from infrastructure.database import Row
+from infrastructure.event_store import PostgresEventStore
+from projections.projection import Projection
+from projections.registry import PROJECTIONS
+
+Kind = Literal["projection", "process manager"]
+PLANNER: Final = "planner"
+FIRST_WAIT_SECONDS: Final = 0.005
+LONGEST_WAIT_SECONDS: Final = 0.1
+
+
+class Follower(Struct, frozen=True, kw_only=True):
+    """How far one follower has come. With several logs, positions and lags are sums over them and seconds the longest."""
+
+    name: str
+    kind: Kind
+    version: int
+    position: int
+    head: int
+    lag_events: int  # at most: positions may have gaps
+    lag_seconds: float  # since the oldest event not read yet was recorded; 0 when there is none
+    parked: int  # events it could not apply
+
+
+class Reading(Struct, frozen=True):
+    """A row of `positions`."""
+
+    follower: str
+    log: Log
+    version: int
+    position: int
+
+
+class Followers:
+    """Every projection and process manager, as their positions say."""
+
+    def __init__(self, store: PostgresEventStore) -> None:
+        self._store = store
+
+    def status(self, now: datetime) -> list[Follower]:
+        """All followers, the read models first. Raises StoreUnavailable."""
+        readings = self._readings()  # before the heads, so that no lag is negative
+        heads = self._store.head()
+        parked: dict[str, int] = dict(self._rows("SELECT follower, count(*) FROM parked_events GROUP BY 1"))
+        names = [*PROJECTIONS, *sorted({reading.follower for reading in readings} - PROJECTIONS.keys())]
+        return [
+            self._follower(name, [reading for reading in readings if reading.follower == name], heads, parked.get(name, 0), now)
+            for name in names
+        ]
+
+    def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float = 5.0) -> bool:
+        """Whether the read model has seen these positions, waiting for it if need be. Raises StoreUnavailable.
+
+        What was written to `users` shows in the message read models once the planner has drawn its conclusions and they were
+        read in turn.
+        """
+        deadline = monotonic() + timeout_seconds
+        if read_model.log == "users":
+            return self._reached(read_model.name, "users", position.users, deadline)
+        messages = position.messages
+        if position.users:
+            if not self._reached(PLANNER, "users", position.users, deadline):
+                return False
+            messages = max(messages, self._store.head().messages)
+        return self._reached(read_model.name, read_model.log, messages, deadline)
+
+    def _reached(self, follower: str, log: Log, position: int, deadline: float) -> bool:
+        wait = FIRST_WAIT_SECONDS
+        while self._position(follower, log) < position:
+            if monotonic() + wait > deadline:
+                return False
+            sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+        return True
+
+    def _position(self, follower: str, log: Log) -> int:
+        rows = self._rows(
+            "SELECT position FROM positions WHERE follower = %s AND log = %s ORDER BY version DESC LIMIT 1", follower, log
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def _readings(self) -> list[Reading]:
+        """Of each follower and log the latest version."""
+        return [
+            Reading(*row)
+            for row in self._rows(
+                "SELECT DISTINCT ON (follower, log) follower, log, version, position FROM positions"
+                " ORDER BY follower, log, version DESC"
+            )
+        ]
+
+    def _follower(self, name: str, readings: list[Reading], heads: Position, parked: int, now: datetime) -> Follower:
+        known = PROJECTIONS.get(name)
+        if known and not readings:
+            readings = [Reading(name, known.log, known.version, 0)]
+        head = sum(getattr(heads, reading.log) for reading in readings)
+        position = sum(reading.position for reading in readings)
+        return Follower(
+            name=name,
+            kind="projection" if known else "process manager",
+            version=max(reading.version for reading in readings),
+            position=position,
+            head=head,
+            lag_events=head - position,
+            lag_seconds=max(self._lag_seconds(reading, getattr(heads, reading.log), now) for reading in readings),
+            parked=parked,
+        )
+
+    def _lag_seconds(self, reading: Reading, head: int, now: datetime) -> float:
+        if reading.position >= head or reading.log not in LOGS:
+            return 0.0
+        query = sql.SQL("SELECT recorded_at FROM {} WHERE notification_id > %s ORDER BY notification_id LIMIT 1")
+        rows = self._rows(query.format(sql.Identifier(reading.log)), reading.position)
+        return max(0.0, (now - rows[0][0]).total_seconds()) if rows else 0.0
+
+    def _rows(self, query: str | sql.Composed, *arguments: object) -> list[Row]:
+        with self._store.database.connect() as connection:
+            return connection.execute(query, arguments).fetchall()

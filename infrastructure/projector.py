@@ -1,0 +1,172 @@
+"""How does a read model get its events: in batches, rows and position committed as one?"""
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+from threading import Event as Signal
+from typing import Any, Final
+
+import psycopg
+from cryptography.exceptions import InvalidTag
+from msgspec import MsgspecError
+from psycopg import sql
+
+from application.ports import PositionLost, Recorded, StoreUnavailable
+from domain.event import stored_name
+from domain.message_id import occasion_of
+from infrastructure.event_reader import ParkedEvent, park
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.notifications import Listener
+from infrastructure.partitions import ensure_partitions
+from infrastructure.user_sealer import UserSealer
+from infrastructure.work import move_position
+from projections.projection import Cursor, Projection
+
+BATCH: Final = 2_000
+IDLE_SECONDS: Final = 1.0
+
+# What an event itself can cause. Anything else (the server gone, a table missing, the disk full) would befall every event.
+POISON: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    MsgspecError,
+    InvalidTag,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class NewerTables(Exception):
+    """A newer Ninebell has built this read model in a later version."""
+
+
+class Projector:
+    """Feeds one read model. Two of them on one read model do no harm: what one has committed the other finds done."""
+
+    def __init__(self, store: PostgresEventStore, projection: Projection, *, batch: int = BATCH) -> None:
+        self.projection = projection
+        self._store, self._database, self._batch = store, store.database, batch
+        self._key = (projection.name, projection.log, projection.version)
+        self._position: int | None = None
+        self._months: set[date] = set()  # the first days of those whose partitions are there
+
+    def prepare(self) -> None:
+        """Make the read model's tables where this version of it has none yet; those of an earlier version are built anew.
+
+        Raises NewerTables, StoreUnavailable.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.read_models'))")
+            cursor.execute("SELECT max(version) FROM positions WHERE follower = %s AND log = %s", self._key[:2])
+            built = cursor.fetchall()[0][0] or 0
+            if built > self.projection.version:
+                raise NewerTables(f"{self.projection.name} is at version {built}; this Ninebell knows {self.projection.version}")
+            if built < self.projection.version:
+                self._build(cursor)
+
+    def step(self) -> int:
+        """Apply the next batch, if there is one, and return how many events it had.
+
+        Raises StoreUnavailable; then nothing was applied, or all was, and the next step finds out.
+        """
+        try:
+            position = self._load_position() if self._position is None else self._position
+            self._position = None  # unknown until the batch is through
+            stretch = self._store.read(self.projection.log, position, self._batch, self.projection.kinds)
+            if stretch.position > position:
+                self._park(*stretch.unreadable)  # twice is harmless
+                self._make_room(stretch.events)
+                position = self._apply(stretch.events, position, stretch.position)
+        except PositionLost:
+            return 0
+        self._position = position
+        return len(stretch.events)
+
+    def run(self, stop: Signal, listener: Listener) -> None:
+        """Keep the read model up to date until told to stop, through any outage of the database."""
+        while not stop.is_set():
+            try:
+                while self.step() and not stop.is_set():
+                    pass
+            except StoreUnavailable as error:
+                logger.warning("%s waits for the store (%s)", self.projection.name, error)
+                stop.wait(IDLE_SECONDS)
+            else:
+                listener.wait((self.projection.log,), IDLE_SECONDS)
+
+    def _build(self, cursor: Cursor) -> None:
+        for table in self.projection.tables:
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
+        cursor.execute(self.projection.create, binary=False)  # several statements in one
+        cursor.execute("DELETE FROM positions WHERE follower = %s AND log = %s", self._key[:2])
+        cursor.execute("DELETE FROM parked_events WHERE follower = %s AND log = %s", self._key[:2])
+        cursor.execute("INSERT INTO positions (follower, log, version, position) VALUES (%s, %s, %s, 0)", self._key)
+
+    def _load_position(self) -> int:
+        with self._database.transaction() as cursor:
+            cursor.execute("SELECT position FROM positions WHERE follower = %s AND log = %s AND version = %s", self._key)
+            row = cursor.fetchone()
+        if row is None:
+            raise NewerTables(f"{self.projection.name} is not there in version {self.projection.version}")
+        return int(row[0])
+
+    def _make_room(self, events: Sequence[Recorded[Any]]) -> None:
+        """Months that come up for the first time get their partitions."""
+        if not self.projection.monthly:
+            return
+        days = filter(None, map(_occasion, events))
+        for month in sorted({day.replace(day=1) for day in days} - self._months):
+            with self._database.connect() as connection:
+                for table in self.projection.monthly:
+                    ensure_partitions(connection, month, month, table)
+            self._months.add(month)
+
+    def _apply(self, events: Sequence[Recorded[Any]], start: int, end: int) -> int:
+        """Commit the events that stand in (start, end]; halve what can't be applied until the one that spoils it stands alone."""
+        try:
+            self._commit(events, start, end)
+        except POISON as error:
+            if len(events) == 1:
+                self._park(_parked(events[0], error))
+                self._commit([], start, end)
+            else:
+                first, second = events[: len(events) // 2], events[len(events) // 2 :]
+                self._apply(second, self._apply(first, start, first[-1].position), end)
+        return end
+
+    def _commit(self, events: Sequence[Recorded[Any]], start: int, end: int) -> None:
+        with self._database.transaction() as cursor:
+            # The position goes first: its row keeps a second runner waiting, who then finds it moved.
+            self._move(cursor, start, end)
+            if events:
+                self.projection.project(cursor, events, UserSealer(self._store.keyring, cursor))
+
+    def _park(self, *events: ParkedEvent) -> None:
+        if not events:
+            return
+        name, log, _ = self._key
+        with self._database.transaction() as cursor:
+            park(cursor, name, log, events)
+        for event in events:
+            logger.error("%s went past event %d of %s: %s", name, event.position, log, event.error)
+
+    def _move(self, cursor: Cursor, start: int, end: int) -> None:
+        name, log, version = self._key
+        move_position(cursor, name, log, start, end, version)
+
+
+def _occasion(recorded: Recorded[Any]) -> date | None:
+    try:
+        return occasion_of(recorded.stream_id)
+    except ValueError:
+        return None  # a foreign ID: it has no month and waits in the default partition
+
+
+def _parked(recorded: Recorded[Any], error: Exception) -> ParkedEvent:
+    code = ":".join(filter(None, (type(error).__name__, getattr(error, "sqlstate", None))))  # its text can quote data
+    return ParkedEvent(recorded.position, stored_name(type(recorded.event)), code)

@@ -1,0 +1,327 @@
+"""Does every read model see each event once, whoever runs, fails or starts again?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from threading import Event as Signal
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from application.ports import Group, Log, NewEvents, Origin, Position, Recorded, StoreUnavailable
+from domain.event import Event
+from domain.message_id import message_id
+from infrastructure.database import Database
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.followers import Followers
+from infrastructure.keyring import Keyring
+from infrastructure.notifications import Announcer, Wakeups
+from infrastructure.projector import NewerTables, Projector
+from infrastructure.schema import migrate
+from infrastructure.user_sealer import UserSealer
+from infrastructure.work import PostgresWork, begin_work
+from projections import analytics_view, message_log, users_view
+from projections.analytics_view import ANALYTICS_VIEW
+from projections.message_log import MESSAGE_LOG
+from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE
+from projections.projection import Cursor, Projection, Sealer
+from projections.registry import PROJECTIONS
+from projections.users_view import USERS_VIEW
+from tests.domain.message_stories import REQUESTED, SCHEDULED, SENT
+from tests.projections.test_users_view import ADA
+
+NOW = datetime(2027, 5, 15, 8, 30, tzinfo=UTC)
+CLI = Origin("cli")
+OCCASION = date(2027, 5, 15)
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[PostgresEventStore]:
+    migrate(database)
+    with Database(database, application_name="tests") as pool, Announcer(pool) as announcer:
+        yield PostgresEventStore(pool, Keyring(bytes(range(32))), announcer=announcer)
+
+
+def prepared(store: PostgresEventStore, projection: Projection, batch: int = 2_000) -> Projector:
+    projector = Projector(store, projection, batch=batch)
+    projector.prepare()
+    return projector
+
+
+def drain(projector: Projector) -> int:
+    """Step until a step finds nothing; answers how many events there were."""
+    steps = iter(projector.step, 0)
+    return sum(steps)
+
+
+def tell(store: PostgresEventStore, log: Log, *streams: tuple[UUID, Sequence[Event]]) -> Position:
+    groups = [Group((NewEvents(log, stream_id, 0, tuple(events)),)) for stream_id, events in streams]
+    answer = store.append(groups, CLI, NOW)
+    assert not answer.lost
+    return answer.position
+
+
+def messages(first: int, last: int, *events: Event) -> list[tuple[UUID, Sequence[Event]]]:
+    """The same story for the users numbered from `first` to `last`."""
+    return [
+        (message_id(UUID(int=number), "BIRTHDAY", OCCASION), [replace(SCHEDULED, user_id=UUID(int=number)), *events])
+        for number in range(first, last + 1)
+    ]
+
+
+def counted(store: PostgresEventStore) -> dict[str, int]:
+    with store.database.cursor() as cursor:
+        return {row.status: row.messages for row in analytics_view.throughput(cursor, NOW.date(), NOW.date())}
+
+
+def parked(store: PostgresEventStore) -> list[tuple[Any, ...]]:
+    with store.database.cursor() as cursor:
+        return cursor.execute("SELECT follower, log, topic, error FROM parked_events ORDER BY follower, position").fetchall()
+
+
+def test_what_is_appended_shows_in_every_read_model(store: PostgresEventStore) -> None:
+    projectors = [prepared(store, projection) for projection in PROJECTIONS.values()]
+    tell(store, "users", (UUID(int=1), [ADA]))
+    tell(store, "messages", *messages(1, 1, REQUESTED, SENT), *messages(2, 2))
+    assert [drain(projector) for projector in projectors] == [1, 4, 4, 4]
+    with store.database.cursor() as cursor:
+        seen = users_view.one(cursor, UserSealer(store.keyring, cursor), UUID(int=1))
+        assert seen
+        assert seen.user.email == ADA.email
+        assert message_log.totals(cursor)["sent"] == 1
+        assert cursor.execute("SELECT count(*) FROM messages_by_timezone").fetchall() == [(1,)]
+    assert counted(store) == {"scheduled": 2, "requested": 1, "sent": 1}
+
+
+def test_the_position_outlives_the_projector(store: PostgresEventStore) -> None:
+    tell(store, "messages", *messages(1, 5))
+    assert drain(prepared(store, ANALYTICS_VIEW, batch=2)) == 5
+    assert drain(prepared(store, ANALYTICS_VIEW)) == 0
+    tell(store, "messages", *messages(6, 6))
+    assert drain(prepared(store, ANALYTICS_VIEW)) == 1
+    assert counted(store) == {"scheduled": 6}
+
+
+def test_of_two_projectors_on_one_read_model_each_event_is_applied_by_one(store: PostgresEventStore) -> None:
+    one, other = prepared(store, ANALYTICS_VIEW, batch=3), prepared(store, ANALYTICS_VIEW, batch=7)
+    tell(store, "messages", *messages(1, 30))
+    assert one.step() == 3
+    assert other.step() == 7
+    assert one.step() == 0, "it was overtaken, and must notice"
+    assert drain(one) + drain(other) == 20
+    assert counted(store) == {"scheduled": 30}
+
+
+def test_projectors_racing_each_other_leave_no_gap_and_apply_nothing_twice(store: PostgresEventStore) -> None:
+    prepared(store, ANALYTICS_VIEW)
+    last = tell(store, "messages", *messages(1, 400)).messages
+
+    def race(batch: int) -> None:
+        projector = Projector(store, ANALYTICS_VIEW, batch=batch)
+        while position_of(store, "analytics_view") < last:
+            projector.step()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(race, (5, 7, 11, 13)))
+    assert counted(store) == {"scheduled": 400}
+
+
+def position_of(store: PostgresEventStore, follower: str) -> int:
+    return {status.name: status.position for status in Followers(store).status(NOW)}[follower]
+
+
+@pytest.mark.parametrize("where", [1, 4, 10])
+def test_an_event_that_cannot_be_applied_is_parked_and_the_rest_goes_on(store: PostgresEventStore, where: int) -> None:
+    streams = messages(1, 10)
+    poisoned, _ = streams[where - 1]
+    streams[where - 1] = (poisoned, [replace(SCHEDULED, message_type="BIRTH\x00DAY")])  # PostgreSQL has no such text
+    tell(store, "messages", *streams)
+    for projection in (ANALYTICS_VIEW, MESSAGE_LOG, MESSAGES_BY_TIMEZONE):
+        drain(prepared(store, projection))
+    assert parked(store) == [
+        (name, "messages", "message.scheduled.v1", "UntranslatableCharacter:22P05")
+        for name in ("analytics_view", "message_log", "messages_by_timezone")
+    ]
+    assert counted(store) == {"scheduled": 9}
+    assert position_of(store, "analytics_view") == store.head().messages
+
+
+def test_an_event_of_an_unknown_name_is_parked_and_the_rest_goes_on(store: PostgresEventStore) -> None:
+    tell(store, "messages", *messages(1, 1))
+    with store.database.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messages (originator_id, originator_version, topic, state, recorded_at)"
+            " VALUES (%s, 1, 'message.sung.v1', '{}', %s)",
+            [message_id(UUID(int=2), "BIRTHDAY", OCCASION), NOW],
+        )
+    tell(store, "messages", *messages(3, 3))
+    drain(prepared(store, ANALYTICS_VIEW))
+    assert parked(store) == [("analytics_view", "messages", "message.sung.v1", "unknown")]
+    assert counted(store) == {"scheduled": 2}
+
+
+def failing_once(projection: Projection, error: Exception) -> Projection:
+    """The projection, but for one failure after its first batch was written and before it is committed."""
+    failures = [error]
+
+    def project(cursor: Cursor, events: Sequence[Recorded[Any]], sealer: Sealer) -> None:
+        projection.project(cursor, events, sealer)
+        if failures:
+            raise failures.pop()
+
+    return replace(projection, project=project)
+
+
+def test_a_failure_of_the_database_takes_rows_and_position_back_and_parks_nothing(store: PostgresEventStore) -> None:
+    projector = prepared(store, failing_once(ANALYTICS_VIEW, psycopg.errors.DiskFull()))
+    tell(store, "messages", *messages(1, 3))
+    with pytest.raises(StoreUnavailable):
+        projector.step()
+    assert (counted(store), position_of(store, "analytics_view")) == ({}, 0)
+    assert drain(projector) == 3
+    assert (counted(store), parked(store)) == ({"scheduled": 3}, [])
+
+
+def test_a_missing_table_is_nobodys_poison(store: PostgresEventStore) -> None:
+    projector = prepared(store, ANALYTICS_VIEW)
+    tell(store, "messages", *messages(1, 3))
+    with store.database.cursor() as cursor:
+        cursor.execute("DROP TABLE analytics_transitions")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        projector.step()
+    assert parked(store) == []
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_a_new_version_is_built_from_the_beginning_and_comes_out_the_same(store: PostgresEventStore, name: str) -> None:
+    tell(store, "users", (UUID(int=1), [ADA]), (UUID(int=2), [replace(ADA, external_id="crm-2")]))
+    tell(store, "messages", *messages(1, 3, REQUESTED, SENT), *messages(4, 5))
+    before = PROJECTIONS[name]
+    after = replace(before, version=before.version + 1)
+    drain(prepared(store, before))
+    first = rows(store, before)
+    assert drain(prepared(store, after, batch=2)) > 0
+    assert rows(store, after) == first
+    assert any(first)
+    with pytest.raises(NewerTables):
+        prepared(store, before)
+
+
+def rows(store: PostgresEventStore, projection: Projection) -> list[set[str]]:
+    """Every table's rows. What is sealed is left out, as sealing twice gives different bytes, and so are counts down to 0."""
+    with store.database.cursor() as cursor:
+        found = [
+            {text for (text,) in cursor.execute(f"SELECT (to_jsonb({table}) - 'sealed')::text FROM {table}".encode())}
+            for table in projection.tables
+        ]
+    return [{text for text in table if '"messages": 0,' not in text} for table in found]
+
+
+def test_preparing_again_keeps_what_is_there(store: PostgresEventStore) -> None:
+    tell(store, "messages", *messages(1, 2))
+    drain(prepared(store, ANALYTICS_VIEW))
+    assert drain(prepared(store, ANALYTICS_VIEW)) == 0
+    assert counted(store) == {"scheduled": 2}
+
+
+def test_many_processes_may_prepare_at_once(store: PostgresEventStore) -> None:
+    def prepare(_: int) -> None:
+        for projection in PROJECTIONS.values():
+            prepared(store, projection)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(prepare, range(8)))
+    assert {status.position for status in Followers(store).status(NOW)} == {0}
+
+
+@contextmanager
+def running(store: PostgresEventStore, *projections: Projection) -> Iterator[None]:
+    stop = Signal()
+    with Wakeups(store.database) as wakeups:
+        projectors = [prepared(store, projection) for projection in projections]
+        threads = [Thread(target=projector.run, args=(stop, wakeups.listener())) for projector in projectors]
+        for thread in threads:
+            thread.start()
+        yield
+        stop.set()
+        wakeups.poke("users", "messages")
+        for thread in threads:
+            thread.join()
+
+
+def test_whoever_sends_a_position_back_reads_what_was_written(store: PostgresEventStore) -> None:
+    followers = Followers(store)
+    with running(store, USERS_VIEW, MESSAGE_LOG):
+        for number in range(1, 6):
+            user = tell(store, "users", (UUID(int=number), [replace(ADA, external_id=f"crm-{number}")]))
+            message = tell(store, "messages", *messages(number, number))
+            assert followers.wait_for(USERS_VIEW, user)
+            assert followers.wait_for(MESSAGE_LOG, message)
+            with store.database.cursor() as cursor:
+                assert users_view.one(cursor, UserSealer(store.keyring, cursor), UUID(int=number))
+                assert message_log.totals(cursor)["scheduled"] == number
+
+
+def test_waiting_for_what_nobody_reads_ends_in_time(store: PostgresEventStore) -> None:
+    prepared(store, USERS_VIEW)
+    position = tell(store, "users", (UUID(int=1), [ADA]))
+    assert not Followers(store).wait_for(USERS_VIEW, position, timeout_seconds=0.05)
+    assert Followers(store).wait_for(USERS_VIEW, Position(), timeout_seconds=0.05)
+
+
+def test_messages_asked_for_after_a_change_of_a_user_wait_for_the_planner_too(store: PostgresEventStore) -> None:
+    followers = Followers(store)
+    user = tell(store, "users", (UUID(int=1), [ADA]))
+    with running(store, MESSAGE_LOG):
+        assert not followers.wait_for(MESSAGE_LOG, user, timeout_seconds=0.05)
+        with begin_work(store, PostgresWork, "planner", None) as work:
+            [(message, events)] = messages(1, 1)
+            work.append([Group((NewEvents("messages", message, 0, tuple(events)),))], CLI, NOW)
+            work.followed("users", work.follow("users", 10).position)
+        assert followers.wait_for(MESSAGE_LOG, user)
+        with store.database.cursor() as cursor:
+            assert message_log.one(cursor, message)
+
+
+def test_every_followers_lag_can_be_asked(store: PostgresEventStore) -> None:
+    projector = prepared(store, MESSAGE_LOG)
+    tell(store, "users", (UUID(int=1), [ADA]))
+    tell(store, "messages", *messages(1, 3))
+    drain(projector)
+    with begin_work(store, PostgresWork, "planner", None) as work:
+        work.followed("users", work.follow("users", 1).position)
+        work.followed("messages", work.follow("messages", 1).position)
+    statuses = {status.name: status for status in Followers(store).status(NOW + timedelta(seconds=90))}
+    assert list(statuses) == [*PROJECTIONS, "planner"]
+    log, behind, planner = statuses["message_log"], statuses["analytics_view"], statuses["planner"]
+    assert (log.kind, log.position, log.head, log.lag_events, log.lag_seconds) == ("projection", 3, 3, 0, 0.0)
+    assert (behind.version, behind.position, behind.head, behind.lag_events, behind.lag_seconds) == (1, 0, 3, 3, 90.0)
+    assert (planner.kind, planner.position, planner.head, planner.lag_events) == ("process manager", 2, 4, 2)
+
+
+def test_a_running_projector_outlives_the_loss_of_its_connections(store: PostgresEventStore, database: str) -> None:
+    followers = Followers(store)
+    with running(store, ANALYTICS_VIEW):
+        assert followers.wait_for(ANALYTICS_VIEW, tell(store, "messages", *messages(1, 2)))
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        assert eventually(lambda: followers.wait_for(ANALYTICS_VIEW, tell(store, "messages", *messages(3, 4))))
+    assert counted(store) == {"scheduled": 4}
+
+
+def eventually(ask: Callable[[], bool]) -> bool:
+    """The first connections handed out after a loss may be dead ones."""
+    for _ in range(20):
+        try:
+            return ask()
+        except StoreUnavailable:
+            continue
+    return False
