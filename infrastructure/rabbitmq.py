@@ -1,0 +1,171 @@
+"""How do send commands get to RabbitMQ and safely stay there, whatever becomes of the broker meanwhile?"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from aio_pika import DeliveryMode, Message, RobustConnection
+from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, AbstractRobustExchange
+from aio_pika.connection import make_url
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+from application.ports import BusUnavailable, SendCommand
+from domain.region import REGIONS
+from infrastructure.bus_wire import encode
+from infrastructure.rabbitmq_consumer import RabbitConsumer
+from infrastructure.rabbitmq_topology import declare_exchange, declare_queues, routing_key
+
+CONFIRM_SECONDS: Final = 10.0
+CONFIRMS_AT_ONCE: Final = 500
+ATTEMPT_SECONDS: Final = 10.0
+RECONNECT_SECONDS: Final = 1
+HEARTBEAT_SECONDS: Final = 15
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class RabbitBus:
+    """A Bus on RabbitMQ 3.10 or later. Belongs to the event loop that `connect` ran on.
+
+    Two connections, because a broker short of memory or disk stops reading from those that publish, and acknowledgements
+    must still arrive. Both come back by themselves and declare everything again, so that a wiped broker is soon as before.
+    """
+
+    def __init__(self, url: str, *, exchange: str = "ninebell.send") -> None:
+        self._url = url
+        self._exchange_name: Final = exchange
+        self._publishing: AbstractRobustConnection | None = None
+        self._consuming: AbstractRobustConnection | None = None
+        self._outlet: Outlet | None = None
+        self._consumers: set[RabbitConsumer] = set()
+
+    async def connect(self, wait_seconds: float) -> None:
+        """Returns once the broker answers, asked again and again for at most `wait_seconds`. Raises BusUnavailable."""
+        try:
+            async with asyncio.timeout(wait_seconds):
+                self._consuming = self._consuming or await self._dial("ninebell consumer")
+                self._publishing = self._publishing or await self._dial("ninebell publisher")
+                self._outlet = self._outlet or await Outlet.open(self._publishing, self._exchange_name)
+        except CONNECTION_EXCEPTIONS:
+            raise BusUnavailable(f"no RabbitMQ answers at {address(self._url)}") from None
+
+    @property
+    def connected(self) -> bool:
+        """The broker is there to publish to and to consume from."""
+        links = (self._publishing, self._consuming)
+        return self._outlet is not None and all(link is not None and link.connected.is_set() for link in links)
+
+    async def publish(self, commands: Sequence[SendCommand]) -> None:
+        """Returns once every command is in its queue, on disk with a majority. Raises BusUnavailable, at once when cut off."""
+        if self._outlet is None or not self.connected:
+            raise BusUnavailable(f"no connection to {address(self._url)}")
+        await self._outlet.publish(commands)
+
+    def consume(self, channel: str, prefetch: int) -> RabbitConsumer:
+        """Deliveries of every region; `prefetch` is split evenly over the regions, at least one each, so that none starves.
+
+        Raises BusUnavailable if never connected; afterwards it waits for the broker by itself.
+        """
+        share = max(1, prefetch // len(REGIONS))
+        consumer = RabbitConsumer(self._inlet(), self._exchange_name, channel, share, self._consumers.discard)
+        self._consumers.add(consumer)
+        return consumer
+
+    async def depth(self, channel: str) -> int:
+        """Raises BusUnavailable."""
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS), self._inlet().channel(publisher_confirms=False) as asking:
+                queues = await declare_queues(asking, await declare_exchange(asking, self._exchange_name), channel)
+                return sum(queue.declaration_result.message_count or 0 for queue in queues)
+        except CONNECTION_EXCEPTIONS as error:
+            raise BusUnavailable(f"{address(self._url)} did not say: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Ends every consumer; what is not acknowledged goes to others."""
+        for consumer in tuple(self._consumers):
+            await consumer.aclose()
+        for link in (self._publishing, self._consuming):
+            if link is not None:
+                await link.close()
+        self._publishing = self._consuming = self._outlet = None
+
+    def _inlet(self) -> AbstractRobustConnection:
+        if self._consuming is None:
+            raise BusUnavailable(f"no connection to {address(self._url)}")
+        return self._consuming
+
+    async def _dial(self, name: str) -> AbstractRobustConnection:
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            connection = RobustConnection(
+                make_url(self._url, heartbeat=HEARTBEAT_SECONDS, reconnect_interval=RECONNECT_SECONDS),
+                client_properties={"connection_name": name},
+            )
+            try:
+                await connection.connect(ATTEMPT_SECONDS)
+            except CONNECTION_EXCEPTIONS as error:
+                log.warning("RabbitMQ at %s: %s, trying again", address(self._url), type(error).__name__)
+            else:
+                return connection
+            finally:
+                if not connection.connected.is_set():
+                    await connection.close()  # else it would go on trying behind our back
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+class Outlet:
+    """The channel that publishes, and the queues it has seen to."""
+
+    def __init__(self, channel: AbstractRobustChannel, exchange: AbstractRobustExchange) -> None:
+        self._channel = channel
+        self._exchange = exchange
+        self._declared: set[str] = set()
+        self._declaring = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, connection: AbstractRobustConnection, exchange: str) -> "Outlet":
+        channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+        await channel.initialize()
+        return cls(channel, await declare_exchange(channel, exchange))
+
+    async def publish(self, commands: Sequence[SendCommand]) -> None:
+        """Raises BusUnavailable."""
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._declare({command.channel for command in commands})
+        except CONNECTION_EXCEPTIONS as error:
+            raise BusUnavailable(f"queues not declared: {type(error).__name__}") from error
+        for start in range(0, len(commands), CONFIRMS_AT_ONCE):
+            await self._publish_some(commands[start : start + CONFIRMS_AT_ONCE])
+
+    async def _publish_some(self, commands: Sequence[SendCommand]) -> None:
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                confirms = await asyncio.gather(*map(self._publish_one, commands), return_exceptions=True)
+        except TimeoutError as error:
+            raise BusUnavailable("no confirmation in time") from error
+        failures = [confirm for confirm in confirms if isinstance(confirm, BaseException)]
+        if failures:
+            self._declared.clear()  # a queue may have been deleted under a connection that stands
+            raise BusUnavailable(f"{len(failures)} of {len(commands)} not confirmed: {type(failures[0]).__name__}")
+
+    async def _publish_one(self, command: SendCommand) -> None:
+        message = Message(encode(command), content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
+        await self._exchange.publish(message, routing_key(command.channel, command.region), mandatory=True)
+
+    async def _declare(self, send_channels: set[str]) -> None:
+        async with self._declaring:
+            for send_channel in send_channels - self._declared:
+                await declare_queues(self._channel, self._exchange, send_channel)
+                self._declared.add(send_channel)
+
+
+def address(url: str) -> str:
+    """Host and port, never the password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
