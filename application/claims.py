@@ -68,7 +68,7 @@ def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, de
     kind = decision.types.get(message.message_type)
     if kind is None:
         return GivenUp("plugin_error", "unknown_type")
-    if decision.steady and decision.now >= _too_late_from(message, kind):
+    if decision.steady and decision.now >= too_late_from(message, kind):
         # What may have been accepted is not expired: it stays in doubt, for a person.
         return Doubtful("late_window") if message.in_doubt else TooLate()
     if decision.only_to is not None and not fnmatchcase(user.email.casefold(), decision.only_to.casefold()):
@@ -106,7 +106,8 @@ def repeated_dispatches(messages: Mapping[UUID, Stream[ScheduledMessage]]) -> se
     return {first for stream in messages.values() if (first := _first_in_doubt(stream)) is not None}
 
 
-def _too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
+def too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
+    """The instant from which it is not to be sent any more."""
     return message.send_before or send_before(message.occasion, message.timezone, message.due_at, kind.late_window)
 
 

@@ -140,10 +140,11 @@ class Deliverer:
             outcomes |= {letter.letter.message_id: Released("stopped") for letter in call.letters}
         else:
             answers = await self._answers(call)
-            at = self._clock.now()
+            # One chance for all: what was called together is tried again together.
+            at, chance = self._clock.now(), self._random()
             for letter in call.letters:
                 answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
-                outcomes[letter.letter.message_id] = outcome_of(answer, at, letter.template_version, self._random())
+                outcomes[letter.letter.message_id] = outcome_of(answer, at, letter.template_version, chance)
 
     async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
         letters = [letter.letter for letter in call.letters]

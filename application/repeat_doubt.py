@@ -1,0 +1,113 @@
+"""Process manager: which calls with an unclear answer are made again, with the same key, where that can do no harm?"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from application.channel_plan import ChannelPlan
+from application.claims import too_late_from
+from application.dispatch_messages import DISPATCHER, PAGE
+from application.ports import Begin, DispatcherWork, Followed, Group, InFlight, NewEvents, Stream
+from application.recover_deliveries import WORKER_DEAD
+from domain import dispatch, message_decisions
+from domain.dispatch import MOST_MEMBERS, Dispatch
+from domain.event import Event
+from domain.message_type import MessageTypes
+from domain.scheduled_message import DeliveryInDoubt, ScheduledMessage
+
+REPEAT_AFTER: Final = timedelta(seconds=10)
+"""The same for every doubt, so that those that wait are the end of the log and no more need be remembered."""
+
+FOR_OTHERS: Final = frozenset({WORKER_DEAD, "restored", "late_window"})
+"""Doubts that recovery, or a person, sees to."""
+
+KEY_CONFLICT: Final = "key_conflict"
+"""The provider knows the key with another body: only a person can tell what it took."""
+
+
+class _Doubt:
+    def __init__(self, position: int, at: datetime, message_id: UUID, event: Event) -> None:
+        assert isinstance(event, DeliveryInDoubt)
+        self.position, self.at, self.message_id = position, at, message_id
+        self.dispatch_id = event.dispatch_id
+        self.is_ours = event.reason not in FOR_OTHERS and not event.reason.startswith(KEY_CONFLICT)
+
+
+class RepeatDoubt:
+    """Follows DeliveryInDoubt: each dispatch's doubts become one new dispatch, REPEAT_AFTER later, until it is too late."""
+
+    def __init__(
+        self, begin: Begin[DispatcherWork], types: MessageTypes, channels: ChannelPlan, new_id: Callable[[], UUID]
+    ) -> None:
+        """`begin` opens works of a follower of its own, under the dispatcher's leadership."""
+        self._begin, self._types, self._channels, self._new_id = begin, types, channels, new_id
+
+    def step(self, now: datetime) -> bool:
+        """One transaction; whether there may be more to do at once. Raises Deposed, PositionLost."""
+        with self._begin() as work:
+            followed = work.follow("messages", PAGE, frozenset({DeliveryInDoubt}))
+            found = [_Doubt(one.position, one.at, one.stream_id, one.event) for one in followed.events]
+            early = [doubt.position for doubt in found if doubt.at > now - REPEAT_AFTER]
+            read_to = min([_end_of_whole_dispatches(followed, found), *(position - 1 for position in early)])
+            doubts: defaultdict[UUID, set[UUID]] = defaultdict(set)
+            for doubt in found:
+                if doubt.position <= read_to and doubt.dispatch_id is not None and doubt.is_ours:
+                    doubts[doubt.dispatch_id].add(doubt.message_id)
+            self._repeat(work, doubts, now)
+            work.followed("messages", read_to)
+        return followed.more and not early
+
+    def _repeat(self, work: DispatcherWork, doubts: Mapping[UUID, Collection[UUID]], now: datetime) -> None:
+        open_ids: Sequence[UUID] = list(doubts)
+        while open_ids:  # what loses to a late answer is read again; then the locks are ours
+            streams = work.load_dispatches(open_ids)
+            messages = work.load_messages({id_ for dispatch_id in open_ids for id_ in doubts[dispatch_id]})
+            repeats = {}
+            for dispatch_id in open_ids:
+                state = streams[dispatch_id].state
+                members = _in_order(state, doubts[dispatch_id])
+                again = {id_: messages[id_] for id_ in members if self._to_repeat(dispatch_id, messages[id_].state, now)}
+                if state is not None and again:
+                    repeats[dispatch_id] = self._repeated(dispatch_id, state, again, now)
+            lost = work.append([group for group, _ in repeats.values()], DISPATCHER, now).lost if repeats else frozenset()
+            work.put_in_flight([flight for index, (_, flight) in enumerate(repeats.values()) if index not in lost])
+            open_ids = [dispatch_id for index, dispatch_id in enumerate(repeats) if index in lost]
+
+    def _to_repeat(self, dispatch_id: UUID, message: ScheduledMessage | None, now: datetime) -> bool:
+        if message is None or (message.status, message.dispatch_id) != ("in_doubt", dispatch_id):
+            return False
+        kind = self._types.get(message.message_type)
+        safe = self._channels.clears_doubt(message.channel, message.message_type, self._types)
+        return safe and kind is not None and now < too_late_from(message, kind)
+
+    def _repeated(
+        self, dispatch_id: UUID, state: Dispatch, members: Mapping[UUID, Stream[ScheduledMessage]], now: datetime
+    ) -> tuple[Group, InFlight]:
+        repeat_id = self._new_id()
+        requests = [
+            message_decisions.request(
+                stream.state, channel=state.channel, dispatch_id=repeat_id, repeat_of=dispatch_id, may_repeat=True
+            )
+            for stream in members.values()
+        ]
+        appends = [
+            NewEvents("messages", id_, stream.version, tuple(events))
+            for (id_, stream), events in zip(members.items(), requests, strict=True)
+        ]
+        again = dispatch.request(state.channel, state.region, tuple(members))
+        flight = InFlight(repeat_id, state.channel, state.region, len(members), now)
+        return Group((*appends, NewEvents("dispatches", repeat_id, 0, tuple(again)))), flight
+
+
+def _in_order(state: Dispatch | None, ids: Collection[UUID]) -> list[UUID]:
+    """As the dispatch had them, since a bulk call is repeated as it was."""
+    return [id_ for id_ in state.members if id_ in ids] if state else []
+
+
+def _end_of_whole_dispatches(followed: Followed, doubts: Sequence[_Doubt]) -> int:
+    """The doubts of one dispatch stand together in the log; the end of a page must not tear them apart."""
+    if not followed.more or not doubts or doubts[-1].position <= followed.position - MOST_MEMBERS:
+        return followed.position
+    return min(doubt.position for doubt in doubts if doubt.dispatch_id == doubts[-1].dispatch_id) - 1
