@@ -82,10 +82,13 @@ class Planner:
         self._all_rederived = False
 
     def step(self, now: datetime) -> bool:
-        """Go on wherever there is something to do; False when there was nothing. Raises Deposed, PositionLost."""
-        # The sweep goes first: whoever's facts are followed next has no occasion before the horizon left unplanned.
-        steps = (self.sweep, self.follow_users, self.follow_messages, self.rederive)
-        return any([step(now) for step in steps])
+        """Go on wherever there is something to do, a page of each; False when there was nothing. Raises Deposed, PositionLost."""
+        # Sweeping goes first: whoever's facts are followed then has no occasion before the horizon left unplanned.
+        if self._sweep_page(now):
+            return True
+        followed = self.follow_users(now)
+        decided = self.follow_messages(now)
+        return self.rederive(now) or followed or decided
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""

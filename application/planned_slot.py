@@ -87,10 +87,10 @@ class Streams:
 def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date) -> list[Slot]:
     """Everything of a person that has something dated from `person.first` up to `last`, wanted or planned."""
     found: dict[tuple[str, date], Slot] = {}
+    annual = {kind.name for kind in types.values() if kind.annual}
 
     def slot(message_type: str, occasion: date) -> Slot:
-        annual = message_type in types and types[message_type].annual
-        key = (message_type, date(occasion.year, 1, 1) if annual else occasion)
+        key = (message_type, date(occasion.year, 1, 1) if message_type in annual else occasion)
         return found.setdefault(key, Slot(person=person, wanted=[], unwanted={}, rows={}))
 
     dates: set[tuple[str, date]] = set()
@@ -103,6 +103,8 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
                 wanted = wanted_message(person.user_id, person.user, kind, occasion)
                 slot(kind.name, occasion.date).wanted.append(wanted)
     for row in rows:
+        if row.occasion < person.first and row.message_type not in annual:
+            continue
         here = slot(row.message_type, row.occasion)
         here.rows[row.message_id] = row
         if (row.message_type, row.occasion) not in dates:

@@ -1,6 +1,6 @@
 """A town, its planner, and everybody else who writes to the logs: in memory and on PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 from application.plan_messages import Planner
-from application.ports import Begin, EventReader, Group, Log, NewEvents, Origin, PlannerWork, Recorded
+from application.ports import Appended, Begin, EventReader, Group, Log, NewEvents, Origin, PlannerWork, Recorded
 from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.event import Event
 from domain.message_id import message_id
@@ -109,9 +109,9 @@ class Life:
         """The person, or the client, changes something."""
         self.scene.tell("users", self.user_id, *facts, at=at)
 
-    def plan(self, now: datetime) -> None:
+    def plan(self, now: datetime, begin: Begin[PlannerWork] | None = None) -> None:
         """The planner goes on until there is nothing left to do."""
-        planner = Planner(self.scene.begin, self.types)
+        planner = Planner(begin or self.scene.begin, self.types)
         while planner.step(now):
             pass
 
@@ -121,6 +121,11 @@ class Life:
     def message(self, occasion: date, message_type: str = "BIRTHDAY") -> ScheduledMessage | None:
         wanted = self.id_of(occasion, message_type)
         return self.scene.reader().load_messages([wanted])[wanted].state
+
+    def seen(self, occasion: date, message_type: str = "BIRTHDAY") -> str:
+        """A message's status and reason, "nothing" if there is none."""
+        message = self.message(occasion, message_type)
+        return f"{message.status} {message.reason}".strip() if message else "nothing"
 
     def story(self, occasion: date, message_type: str = "BIRTHDAY") -> list[str]:
         """The names of everything that happened to a message, with reasons."""
@@ -173,6 +178,37 @@ class Life:
         return outcomes[state]
 
 
+def interrupted(begin: Begin[PlannerWork], meanwhile: Callable[[], object]) -> Begin[PlannerWork]:
+    """Somebody else commits something, once, after the planner's reading and before its writing."""
+    todo = [meanwhile]
+
+    @contextmanager
+    def opened() -> Iterator[PlannerWork]:
+        with begin() as work:
+            append = work.append
+
+            def later(groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+                while todo:
+                    todo.pop()()
+                return append(groups, origin, now)
+
+            work.append = later  # type: ignore[method-assign]
+            yield work
+
+    return opened
+
+
+def ada(scene: Scene, registered_at: datetime | None = None, **facts: Any) -> Life:
+    """Born on May 15, and registered on the eve of her birthday of 2027."""
+    return Life(scene, registered_at or EVE, **{"birthday": "1990-05-15", **facts})
+
+
 def utc(text: str) -> datetime:
     """An instant written as "2027-05-14 12:00"."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+EVE: Final = utc("2027-05-14 12:00")
+LATER: Final = utc("2027-05-14 12:01")
+BIRTHDAY: Final = date(2027, 5, 15)
+NEXT_DAY: Final = date(2027, 5, 16)
