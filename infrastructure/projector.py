@@ -121,10 +121,15 @@ class Projector:
             return
         days = filter(None, map(_occasion, events))
         for month in sorted({day.replace(day=1) for day in days} - self._months):
-            with self._database.connect() as connection:
-                for table in self.projection.monthly:
-                    ensure_partitions(connection, month, month, table)
+            for table in self.projection.monthly:
+                self._make_month(table, month)
             self._months.add(month)
+
+    def _make_month(self, table: str, month: date) -> None:
+        with self._database.connect() as connection, connection.transaction():
+            for made in ensure_partitions(connection, month, month, table):
+                sparing = sql.SQL("ALTER TABLE {} SET (fillfactor = {})")
+                connection.execute(sparing.format(sql.Identifier(f"{table}_{made}"), self.projection.fillfactor))
 
     def _apply(self, events: Sequence[Recorded[Any]], start: int, end: int) -> int:
         """Commit the events that stand in (start, end]; halve what can't be applied until the one that spoils it stands alone."""

@@ -26,7 +26,8 @@ from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_row
 ITS_MINUTE: Final = timedelta(minutes=1)
 """A message sent this long after its due instant, or longer, was late."""
 
-# The status is in no index on purpose: then requested and sent find room on the page of the row they replace, and touch no index.
+# The status is in no index on purpose: so requested and sent find room on the page of the row they replace and touch no index,
+# which makes them cost a third less (see fillfactor below).
 CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS message_log (
     id uuid PRIMARY KEY,
@@ -268,5 +269,6 @@ MESSAGE_LOG: Final = Projection(
     tables=("message_log", "message_totals"),
     create=CREATE,
     monthly=("message_log",),
+    fillfactor=35,  # a row is written three times as a rule: scheduled, requested, sent
     project=project,
 )

@@ -222,6 +222,21 @@ def rows(store: PostgresEventStore, projection: Projection) -> list[set[str]]:
     return [{text for text in table if '"messages": 0,' not in text} for table in found]
 
 
+def test_each_month_that_comes_up_gets_a_partition_with_room_for_what_follows(store: PostgresEventStore) -> None:
+    foreign = UUID(int=4711)
+    for first in (OCCASION, date(2027, 6, 30), date(2027, 12, 1)):
+        story = replace(SCHEDULED, occasion=first, due_at=NOW)
+        tell(store, "messages", (message_id(UUID(int=1), "BIRTHDAY", first), [story]))
+        drain(prepared(store, MESSAGE_LOG))
+    tell(store, "messages", (foreign, [SCHEDULED]))
+    drain(prepared(store, MESSAGE_LOG))
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT tableoid::regclass::text, count(*) FROM message_log GROUP BY 1 ORDER BY 1")
+        assert cursor.fetchall() == [(f"message_log_{name}", 1) for name in ("2027_05", "2027_06", "2027_12", "default")]
+        cursor.execute("SELECT DISTINCT reloptions FROM pg_class WHERE relname ~ '^message_log_2027_..$'")
+        assert cursor.fetchall() == [([f"fillfactor={MESSAGE_LOG.fillfactor}"],)]
+
+
 def test_preparing_again_keeps_what_is_there(store: PostgresEventStore) -> None:
     tell(store, "messages", *messages(1, 2))
     drain(prepared(store, ANALYTICS_VIEW))
