@@ -37,6 +37,8 @@ class Dispatcher:
         self._rows = DueMessages(types, channels)
         self._pacing = Pacing()
         self._rerouted = False
+        self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
+        self._put: set[UUID] = set()  # dispatches of ours that the log has yet to tell us of
         self._next_ready_at: datetime | None = None
 
     def step(self, now: datetime, *, steady: bool) -> bool:
@@ -46,14 +48,15 @@ class Dispatcher:
         """
         with self._begin() as work:
             self._reroute(work)
-            glance = work.glance(self._channels.names, self._rows.priorities)
+            glance = self._glance(work, now)
             more, ready_at = self._follow_messages(work, glance, now)
             more |= self._follow_dispatches(work, glance)
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
-            if steady and self._next_ready_at is not None and self._next_ready_at <= now:
-                more |= self._dispatch_due(work, now)
+            self._in_the_thick = bool(
+                steady and self._next_ready_at and self._next_ready_at <= now and self._dispatch_due(work, now)
+            )
         self._rerouted = True
-        return more
+        return more or self._in_the_thick
 
     def next_wake(self, now: datetime) -> float:
         """Seconds to wait after a step that had no more to do, if no log moves: until the next due instant, at most one."""
@@ -64,6 +67,11 @@ class Dispatcher:
     def _reroute(self, work: DispatcherWork) -> None:
         if not self._rerouted:
             work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
+
+    def _glance(self, work: DispatcherWork, now: datetime) -> Glance:
+        if self._in_the_thick:
+            return Glance(messages_moved=True, dispatches_moved=True, first_ready_at=now)
+        return work.glance(self._channels.names, self._rows.priorities)
 
     def _follow_messages(self, work: DispatcherWork, glance: Glance, now: datetime) -> tuple[bool, datetime | None]:
         if not glance.messages_moved:
@@ -115,7 +123,8 @@ class Dispatcher:
                     started.append((dispatch_id, worker, incarnation))
                 case DispatchFinished():
                     finished.append(dispatch_id)
-        work.put_in_flight(requested)
+        work.put_in_flight([flight for flight in requested if flight.dispatch_id not in self._put])
+        self._put.difference_update(flight.dispatch_id for flight in requested)
         work.withdrawn(withdrawn)
         work.started(started)
         work.finished(finished)
@@ -123,8 +132,8 @@ class Dispatcher:
         return followed.more
 
     def _dispatch_due(self, work: DispatcherWork, now: datetime) -> bool:
-        """Whether anything was decided: then there may be more."""
-        due = self._ready(work, now)
+        """Whether there is more, beyond one page of a channel."""
+        due, more = self._ready(work, now)
         if not due:
             return False
         batches = self._batches([row for row in due if row.send_before > now], now)
@@ -136,18 +145,21 @@ class Dispatcher:
         self._request(work, batches, lost, now)
         work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
         self._look_up(work, sorted(lost), now)
-        return True
+        return more or bool(lost)
 
-    def _ready(self, work: DispatcherWork, now: datetime) -> list[DueMessage]:
+    def _ready(self, work: DispatcherWork, now: datetime) -> tuple[list[DueMessage], bool]:
+        """A page of each channel that may send, and whether any of them was full."""
         in_flight = work.members_in_flight()
         due: list[DueMessage] = []
+        more = False
         for channel in self._channels.sending():
             room = self._pacing.room(channel.name, in_flight)
             if room > 0:
                 found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room))
                 in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
                 due += found
-        return due
+                more |= len(found) == min(PAGE, room)
+        return due, more
 
     def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:
         """Per channel and region, the most urgent first, none larger than the channel allows."""
@@ -173,6 +185,7 @@ class Dispatcher:
         if groups and work.append(groups, DISPATCHER, now).lost:
             raise RuntimeError("the ID of a new dispatch was taken")
         work.put_in_flight(flights)
+        self._put.update(flight.dispatch_id for flight in flights)
 
 
 def _requested(row: DueMessage, flight: InFlight) -> SendRequested:

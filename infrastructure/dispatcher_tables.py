@@ -53,17 +53,18 @@ STARTED: Final = """
 WITHDRAWN: Final = """
     UPDATE in_flight SET members = members - fewer
     FROM unnest(%b::uuid[], %b::int[]) AS withdrawn (dispatch_id, fewer) WHERE in_flight.dispatch_id = withdrawn.dispatch_id"""
+# A row that the dispatcher works on is passed over, here and by recovery, so that none of them ever waits for the other's rows.
 PUBLISHED: Final = """
     UPDATE in_flight SET publications = publications + 1,
         publish_at = %b::timestamptz + interval '30 seconds' * (1 << least(publications, 4))
-    WHERE dispatch_id = ANY(%b)"""
+    WHERE dispatch_id IN (SELECT dispatch_id FROM in_flight WHERE dispatch_id = ANY(%b) FOR UPDATE SKIP LOCKED)"""
 UNSTARTED: Final = """
     SELECT dispatch_id FROM in_flight WHERE worker = '' AND publish_at <= %b ORDER BY publish_at, dispatch_id LIMIT %b"""
 CLAIMANTS: Final = "SELECT DISTINCT worker, incarnation FROM in_flight WHERE incarnation IS NOT NULL ORDER BY 1, 2"
 CLAIMED_BY: Final = """
     SELECT dispatch_id FROM in_flight
     JOIN unnest(%b::text[], %b::uuid[]) AS dead (worker, incarnation) USING (worker, incarnation)
-    ORDER BY dispatch_id"""
+    ORDER BY dispatch_id FOR UPDATE OF in_flight SKIP LOCKED"""
 
 
 class PostgresDispatcherWork(PostgresWork):

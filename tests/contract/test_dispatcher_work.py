@@ -399,3 +399,15 @@ def test_of_two_dispatchers_the_deposed_one_writes_nothing(store: PostgresEventS
     [_, requested] = desk.events("messages", message(1))
     assert isinstance(requested, SendRequested)
     assert requested.dispatch_id == UUID(int=2)
+
+
+def test_nobody_waits_for_a_row_that_another_works_on(store: PostgresEventStore) -> None:
+    desk = PostgresDesk(store)
+    put(desk, flight(1), flight(2))
+    with desk.begin() as work:
+        work.started([(UUID(int=1), *WORKER), (UUID(int=2), *WORKER)])
+    with desk.begin() as dispatching:
+        dispatching.withdrawn({UUID(int=1): 1})
+        with desk.begin() as other:
+            assert other.claimed_by([WORKER]) == [UUID(int=2)]
+            other.published([UUID(int=1), UUID(int=2)], DUE)
