@@ -1,5 +1,6 @@
 """What every test of a read model starts from."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,12 +8,16 @@ import pytest
 from infrastructure.database import Database
 from projections.projection import Cursor, Projection
 from tests.projections.telling import ReadModel, ready
+from tests.servers import create_database, drop_database
 
 
-@pytest.fixture
-def opened(database: str) -> Iterator[Database]:
-    with ready(database) as opened:
+@pytest.fixture(scope="session")
+def opened(postgres_dsn: str) -> Iterator[Database]:
+    """One database for all of these tests: each makes its read model's tables anew."""
+    name = f"test_read_models_{os.getpid()}"
+    with ready(create_database(postgres_dsn, name)) as opened:
         yield opened
+    drop_database(postgres_dsn, name)
 
 
 @pytest.fixture

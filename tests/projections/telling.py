@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final, Self
 from uuid import UUID
 
+from psycopg import sql
+
 from application.ports import Origin, Recorded
 from domain.event import Event
 from domain.user import UserErased, UserRegistered
@@ -28,6 +30,9 @@ class ReadModel:
         self._versions = Counter[UUID]()
         self._position = 0
         with database.connect() as connection:
+            for table in projection.tables:
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
+            connection.execute("TRUNCATE user_keys")
             connection.execute(projection.create)
             for table in projection.monthly:
                 ensure_partitions(connection, AT.date(), AT.date(), table)
