@@ -281,7 +281,7 @@ class DispatcherWork(Work, Protocol):
         """Published once more: the next time is put off, doubling from 30 s up to 8 minutes."""
 
     def claimed_by(self, workers: Sequence[tuple[str, UUID]]) -> list[UUID]:
-        """Started dispatches of these (worker, incarnation)s."""
+        """Started dispatches of these (worker, incarnation)s, with their rows locked; without those another work has locked."""
 
     def claimants(self) -> list[tuple[str, UUID]]:
         """Every (worker, incarnation) with a started dispatch in flight."""
@@ -315,6 +315,15 @@ class Delivery(Protocol):
 
 class Bus(Protocol):
     """At-least-once transport of send commands. Holds only what workers can take in the next seconds."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be reached now."""
+
+    async def connect(self, wait_seconds: float) -> None:
+        """Returns once it can be reached, from the event loop that will use it. Raises BusUnavailable."""
+
+    async def close(self) -> None: ...
 
     async def publish(self, commands: Sequence[SendCommand]) -> None:
         """Returns once every command is safely with the broker. Raises BusUnavailable: then any of them may or may not be."""
@@ -411,8 +420,11 @@ class Clock(Protocol):
 class Liveness(Protocol):
     """Whether this worker's lease still covers a call begun now."""
 
-    worker: str
-    incarnation: UUID
+    @property
+    def worker(self) -> str: ...
+
+    @property
+    def incarnation(self) -> UUID: ...
 
     def may_call(self) -> bool:
         """The last acknowledged bump is younger than lease − call time-out."""

@@ -10,12 +10,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
-from infrastructure.schema import migrate
 from ops.settings import MASTER_KEY_BYTES, Settings
 
 
 class Installation(Struct, frozen=True):
-    """A migrated database and the key to what is sealed in it. Not to be printed."""
+    """A database, and the key to what is sealed in it. Not to be printed."""
 
     dsn: str
     master_key: bytes
@@ -25,16 +24,13 @@ class Installation(Struct, frozen=True):
 def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]:
     """The database named in the settings, else the data directory's own, started if it is down and stopped by its last user.
 
-    `owner`: as `up`, of which there is one a data directory. Raises DataDirectoryBusy, PostgresNotStarted, StoreUnavailable,
-    SchemaTooNew.
+    `owner`: as `up`, of which there is one a data directory. Raises DataDirectoryBusy, PostgresNotStarted.
     """
     if settings.database_url and settings.master_key:
-        dsn = settings.database_url.get_secret_value()
-        migrate(dsn)
-        yield Installation(dsn, base64.b64decode(settings.master_key.get_secret_value()))
+        master_key = base64.b64decode(settings.master_key.get_secret_value())
+        yield Installation(settings.database_url.get_secret_value(), master_key)
         return
     with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres:
-        migrate(postgres.dsn)
         yield Installation(postgres.dsn, _embedded_master_key(settings))
 
 

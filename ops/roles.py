@@ -1,0 +1,155 @@
+"""Which roles does this process have, and how are they started, watched and stopped together?"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Final, Literal
+
+import structlog
+
+from application.ports import BusUnavailable, StoreUnavailable
+from infrastructure.embedded_postgres import DataDirectoryBusy
+from infrastructure.keyring import WrongMasterKey
+from infrastructure.postgres_cluster import PostgresNotStarted
+from infrastructure.projector import NewerTables
+from infrastructure.schema import SchemaTooNew
+from ops.installation import opened
+from ops.run_api import run_api
+from ops.run_dispatcher import run_dispatcher
+from ops.run_planner import run_planner
+from ops.run_projections import run_projections
+from ops.run_sink import run_sink
+from ops.run_worker import run_worker
+from ops.running import Pause, Stop
+from ops.serving import AddressTaken, bound
+from ops.settings import Settings
+from ops.sink_app import SinkOptions
+from ops.wiring import Parts, build, prepare
+
+RoleName = Literal["api", "projections", "planner", "dispatcher", "worker", "sink"]
+ROLES: Final[tuple[RoleName, ...]] = ("api", "projections", "planner", "dispatcher", "worker", "sink")
+THREADS: Final = 64
+WAIT_FOR_BUS_SECONDS: Final = 10.0
+
+FATAL: Final = (AddressTaken, DataDirectoryBusy, NewerTables, PostgresNotStarted, SchemaTooNew, WrongMasterKey)
+"""What no waiting mends: the process ends with one line."""
+
+log = structlog.get_logger()
+
+
+def run(
+    roles: tuple[RoleName, ...],
+    settings: Settings,
+    *,
+    owner: bool,
+    sink: SinkOptions,
+    ready: Callable[[Parts, str | None], None] = lambda _parts, _key: None,
+) -> None:
+    """Blocks until SIGINT or SIGTERM, then stops every role cleanly. `ready` is called once, with the API key if one was made.
+
+    Raises one of FATAL.
+    """
+    with ExitStack() as held:
+        listeners = {name: bound(address, setting) for name, (address, setting) in _addresses(roles, settings).items()}
+        for listener in listeners.values():
+            held.callback(listener.close)
+        if roles == ("sink",):
+            _asyncio_run(lambda stop: run_sink(settings.data_dir / "sink.jsonl", sink, listeners["sink"], stop))
+            return
+        installation = held.enter_context(opened(settings, owner=owner))
+        parts = build(settings, installation, name=" ".join(roles), alone=owner)
+        held.callback(parts.database.close)
+        _asyncio_run(lambda stop: _run_all(roles, parts, listeners, sink, ready, stop))
+
+
+async def _run_all(
+    roles: tuple[RoleName, ...],
+    parts: Parts,
+    listeners: dict[str, socket.socket],
+    sink: SinkOptions,
+    ready: Callable[[Parts, str | None], None],
+    stop: Stop,
+) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "role"))
+    running: dict[RoleName, Callable[[], Coroutine[Any, Any, None]]] = {
+        "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
+        "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
+        "dispatcher": lambda: run_dispatcher(parts, stop),
+        "worker": lambda: run_worker(parts, stop),
+        "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], stop),
+    }
+    async with asyncio.TaskGroup() as group:
+        if "api" in roles:
+            # Before the database is there: who asks is told that it is not ready, and why.
+            group.create_task(run_api(parts, listeners["api"], stop))
+        key = await _prepared(parts, stop)
+        if stop.loop.is_set():
+            return
+        with parts:
+            if parts.settings.amqp_url:
+                await _bus_connected(parts, stop)
+            tasks = [group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"]
+            ready(parts, key)
+            await asyncio.gather(stop.loop.wait(), *tasks)
+            await parts.bus.close()
+
+
+async def _until_stopped(role: Callable[[], Coroutine[Any, Any, None]], stop: Stop) -> None:
+    """A role that ends by itself takes the whole process with it: whoever supervises it starts it anew."""
+    try:
+        await role()
+    finally:
+        stop.set()
+
+
+async def _prepared(parts: Parts, stop: Stop) -> str | None:
+    """Waits for a database that is not there yet, and says so. The API key, if it was made just now."""
+    pause = Pause("start")
+    while not stop.loop.is_set():
+        try:
+            return await asyncio.to_thread(prepare, parts)
+        except StoreUnavailable as error:
+            await stop.sleep(pause.after(error))
+    return None
+
+
+async def _bus_connected(parts: Parts, stop: Stop) -> None:
+    pause = Pause("broker")
+    while not stop.loop.is_set():
+        try:
+            await parts.bus.connect(WAIT_FOR_BUS_SECONDS)
+        except BusUnavailable as error:
+            await stop.sleep(pause.after(error))
+        else:
+            return
+
+
+def _asyncio_run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
+    async def with_signals() -> None:
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    import uvloop
+
+    try:
+        uvloop.run(with_signals())
+    except* FATAL as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _addresses(roles: tuple[RoleName, ...], settings: Settings) -> dict[str, tuple[Any, str]]:
+    wanted = {"api": (settings.listen, "NINEBELL_LISTEN"), "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN")}
+    return {name: wanted[name] for name in wanted if name in roles}

@@ -1,0 +1,29 @@
+"""The planner: facts and calendar become scheduled messages. One leads, the others stand by."""
+
+from collections.abc import Callable
+from datetime import date
+
+from infrastructure.leader import Elector
+from ops.running import Stop, lead
+from ops.wiring import Parts, ensure_months, planner
+
+
+def run_planner(parts: Parts, stop: Stop) -> None:
+    """Blocks until told to stop."""
+    listener = parts.wakeups.listener()
+    with Elector(parts.database, "planner", take_over_at_once=parts.alone) as elector:
+
+        def begin() -> Callable[[], bool]:
+            term, made_on = planner(parts, elector), date.min
+
+            def step() -> bool:
+                nonlocal made_on
+                now = parts.clock.now()
+                if now.date() != made_on:
+                    ensure_months(parts, now)
+                    made_on = now.date()
+                return term.step(now)
+
+            return step
+
+        lead("planner", elector, begin, lambda: listener.wait(("users", "messages")), stop.thread)

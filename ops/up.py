@@ -1,0 +1,76 @@
+"""`ninebell up` and `ninebell run`: start the roles, and tell the person at the terminal what there is now."""
+
+import sys
+from typing import Final, get_args
+
+from rich.console import Console
+
+from ops.logs import configure_logs
+from ops.roles import ROLES, RoleName, run
+from ops.settings import Settings, WrongSettings
+from ops.sink_app import SinkOptions
+from ops.wiring import Parts
+
+NEXT: Final = """\
+Ninebell is up. Ctrl-C stops it; started again it goes on where it was.
+
+  API        http://{listen}      documentation: http://{listen}/docs
+  Sink       http://{sink}/sink/stats      what was delivered: {data}/sink.jsonl
+  Data       {data}
+"""
+KEY: Final = """\
+  API key    {key}
+             It is shown this once: keep it. It goes into the header Authorization: Bearer ...
+"""
+TRY: Final = """\
+Try next
+  ninebell import tests/data/people-10k.csv
+  curl -H "Authorization: Bearer $KEY" http://{listen}/v1/projections
+  ninebell explain crm-0000002
+"""
+
+
+def run_up(settings: Settings, sink: SinkOptions) -> int:
+    """Everything in one process, on the data directory's own database or on the one named in the settings."""
+    configure_logs()
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console.print("Starting PostgreSQL and the roles ...")
+
+    def ready(parts: Parts, key: str | None) -> None:
+        where = {"listen": parts.settings.listen, "sink": parts.settings.sink_listen, "data": parts.settings.data_dir}
+        console.print(NEXT.format(**where), end="")
+        if key is not None:
+            console.print(KEY.format(key=key), end="", markup=False)
+        console.print(TRY.format(**where), end="", markup=False)
+        sys.stdout.flush()
+
+    run(ROLES, settings, owner=settings.embedded, sink=sink, ready=ready)
+    console.print("Ninebell has stopped.")
+    return 0
+
+
+def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions) -> int:
+    """Some of the roles. Raises WrongSettings."""
+    chosen = _chosen(roles, settings)
+    configure_logs()
+
+    def ready(_parts: Parts, key: str | None) -> None:
+        if key is not None:
+            print(f"API key, shown this once: {key}")
+        print(f"running: {' '.join(chosen)}", flush=True)
+
+    run(chosen, settings, owner=False, sink=sink, ready=ready)
+    return 0
+
+
+def _chosen(roles: tuple[str, ...], settings: Settings) -> tuple[RoleName, ...]:
+    known = get_args(RoleName)
+    if not roles or (unknown := [role for role in roles if role not in known]):
+        wrong = f"{unknown[0]!r} is not a role; " if roles else "say which roles to run; "
+        raise WrongSettings(f"{wrong}there are: {' '.join(known)}")
+    chosen: tuple[RoleName, ...] = tuple(role for role in known if role in roles)
+    if settings.embedded and chosen != ("sink",):
+        raise WrongSettings("DATABASE_URL must be given when roles run as processes of their own; `ninebell up` needs none")
+    if not settings.amqp_url and len({"dispatcher", "worker"} & set(chosen)) == 1:
+        raise WrongSettings("AMQP_URL must be given when dispatcher and worker run as processes of their own")
+    return chosen

@@ -1,0 +1,277 @@
+"""Composition root: the one file that names concrete classes. Built plainly, top to bottom; building touches no network."""
+
+import os
+import random
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from threading import Event
+from types import TracebackType
+from typing import Any, Final, Self
+
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from api.service import Service
+from application.channel_plan import ChannelPlan, ChannelTraits
+from application.deliver_messages import Deliverer
+from application.dispatch_messages import Dispatcher
+from application.plan_messages import Planner, horizon
+from application.ports import Bus, Channel, Liveness
+from application.publish_dispatches import Publisher
+from application.recover_deliveries import Recovery
+from application.repeat_doubt import RepeatDoubt
+from domain.message_type import MessageType, MessageTypes, registry
+from infrastructure.api_keys import ApiKeys
+from infrastructure.channels.http import HttpChannel
+from infrastructure.channels.sink import SinkChannel
+from infrastructure.clock import DatabaseClock
+from infrastructure.database import Database
+from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.followers import Followers
+from infrastructure.import_staging import PostgresStaging
+from infrastructure.in_process_bus import InProcessBus
+from infrastructure.keyring import Keyring
+from infrastructure.leader import Elector
+from infrastructure.notifications import Announcer, Wakeups
+from infrastructure.partitions import ensure_partitions
+from infrastructure.planner_tables import PostgresPlannerWork
+from infrastructure.projector import Projector
+from infrastructure.rabbitmq import RabbitBus
+from infrastructure.schema import migrate
+from infrastructure.user_sealer import UserSealer
+from infrastructure.watchdog import Watchdog
+from infrastructure.work import begin_work
+from infrastructure.worker_liveness import WorkerLiveness
+from ops.installation import Installation
+from ops.settings import Settings, WrongSettings
+from projections.projection import Cursor, Sealer
+from projections.registry import PROJECTIONS
+
+MONTHS_AHEAD: Final = timedelta(days=40)
+MONTHS_BEHIND: Final = timedelta(days=400)
+POOL_SIZE: Final = 24
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a process of Ninebell is made of, whichever roles it has."""
+
+    settings: Settings
+    installation: Installation
+    database: Database
+    keyring: Keyring
+    announcer: Announcer
+    wakeups: Wakeups
+    watchdog: Watchdog
+    store: PostgresEventStore
+    followers: Followers
+    projectors: dict[str, Projector]
+    types: MessageTypes
+    channels: ChannelPlan
+    bus: Bus
+    alone: bool  # no other process runs a leader's role
+    api_keys: ApiKeys
+    held: ExitStack
+    prepared: Event
+
+    @cached_property
+    def clock(self) -> DatabaseClock:
+        """Raises StoreUnavailable until the database has answered once."""
+        return DatabaseClock(partial(_database_time, self.database))
+
+    def database_answers(self) -> None:
+        """Raises StoreUnavailable."""
+        with self.database.connect() as connection:
+            connection.execute("SELECT 1")
+
+    def __enter__(self) -> Self:
+        self.held.enter_context(self.announcer)
+        self.held.enter_context(self.wakeups)
+        self.held.enter_context(self.watchdog)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.held.close()
+
+
+def build(settings: Settings, installation: Installation, *, name: str, alone: bool = False) -> Parts:
+    """The parts of one process; `name` is how PostgreSQL shows it. Nothing is connected yet."""
+    database = Database(installation.dsn, application_name=f"ninebell {name}", size=POOL_SIZE)
+    keyring = Keyring(installation.master_key)
+    announcer = Announcer(database)
+    store = PostgresEventStore(database, keyring, announcer=announcer)
+    return Parts(
+        settings=settings,
+        installation=installation,
+        database=database,
+        keyring=keyring,
+        announcer=announcer,
+        wakeups=Wakeups(database),
+        watchdog=Watchdog(database),
+        store=store,
+        followers=Followers(store),
+        projectors={name: Projector(store, projection) for name, projection in PROJECTIONS.items()},
+        types=message_types(settings),
+        channels=ChannelPlan([_traits(settings)]),
+        bus=RabbitBus(settings.amqp_url.get_secret_value()) if settings.amqp_url else InProcessBus(),
+        alone=alone,
+        api_keys=ApiKeys(database),
+        held=ExitStack(),
+        prepared=Event(),
+    )
+
+
+def prepare(parts: Parts) -> str | None:
+    """Bring the database up to date: schema, master key, months, read models, API key. Again is harmless.
+
+    Returns the API key if one was made, to be shown this once.
+
+    Raises StoreUnavailable, SchemaTooNew, WrongMasterKey, NewerTables.
+    """
+    migrate(parts.installation.dsn)
+    parts.database.open()
+    with parts.database.transaction() as cursor:
+        parts.keyring.claim(cursor)
+    now = parts.clock.now()
+    ensure_months(parts, now)
+    for projector in parts.projectors.values():
+        projector.prepare()
+    given = parts.settings.api_key
+    made = parts.api_keys.ensure_key(given.get_secret_value() if given else None)
+    parts.prepared.set()
+    return made
+
+
+def ensure_months(parts: Parts, now: datetime) -> None:
+    """Room in the messages log for every month that is planned or may still be. Raises StoreUnavailable."""
+    with parts.database.connect() as connection:
+        ensure_partitions(connection, (now - MONTHS_BEHIND).date(), horizon(now + MONTHS_AHEAD))
+
+
+def message_types(settings: Settings) -> MessageTypes:
+    """The registered types under the settings file's settings. Raises WrongSettings for a type that is not there."""
+    known = registry()
+    if unknown := sorted(settings.types.keys() - set(known)):
+        raise WrongSettings(f"NINEBELL_CONFIG: [types.{unknown[0]}] is not a message type; known are {', '.join(known)}")
+    given = {name: said.model_dump(exclude_none=True) for name, said in settings.types.items()}
+    return MessageTypes(*(_with(kind, given.get(name, {})) for name, kind in known.items()))
+
+
+def _with(kind: MessageType, settings: dict[str, Any]) -> MessageType:
+    built_in: Any = kind
+    told: MessageType = replace(built_in, **settings)
+    return told
+
+
+def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
+    """What the HTTP routes need."""
+    return Service(
+        store=parts.store,
+        clock=_ClockOf(parts),
+        types=parts.types,
+        reading=partial(_reading, parts),
+        followers=parts.followers,
+        keys=parts.api_keys,
+        staging=partial(PostgresStaging, parts.database),
+        ready=ready,
+    )
+
+
+class _ClockOf:
+    """The clock of parts whose database may not have answered yet."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def now(self) -> datetime:
+        return self._parts.clock.now()
+
+    def steady(self) -> bool:
+        return self._parts.clock.steady()
+
+
+@contextmanager
+def _reading(parts: Parts) -> Iterator[tuple[Cursor, Sealer]]:
+    with parts.database.transaction() as cursor:
+        yield cursor, UserSealer(parts.keyring, cursor)
+
+
+def planner(parts: Parts, elector: Elector) -> Planner:
+    return Planner(_begin(parts, PostgresPlannerWork, "planner", elector), parts.types)
+
+
+def dispatcher(parts: Parts, elector: Elector) -> Dispatcher:
+    return Dispatcher(_begin(parts, PostgresDispatcherWork, "dispatcher", elector), parts.types, parts.channels, uuid7)
+
+
+def publisher(parts: Parts, elector: Elector) -> Publisher:
+    begin = _begin(parts, PostgresDispatcherWork, "publisher", elector)
+    return Publisher(begin, parts.bus, bus_starts_empty=parts.settings.amqp_url is None)
+
+
+def recovery(parts: Parts, elector: Elector) -> Recovery:
+    return Recovery(
+        _begin(parts, PostgresDispatcherWork, "recovery", elector),
+        parts.types,
+        parts.channels,
+        uuid7,
+        lease_seconds=parts.settings.lease_seconds,
+        call_timeout_seconds=parts.settings.calls.call_timeout_seconds,
+    )
+
+
+def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:
+    return RepeatDoubt(_begin(parts, PostgresDispatcherWork, "doubt", elector), parts.types, parts.channels, uuid7)
+
+
+def channel(settings: Settings) -> Channel:
+    """Who sends."""
+    traits = _traits(settings)
+    sends = partial(SinkChannel) if settings.channel == "sink" else partial(HttpChannel, settings.channel)
+    return sends(
+        settings.channel_url,
+        idempotent=traits.idempotent,
+        bulk=traits.bulk,
+        concurrency=traits.concurrency,
+        call_timeout_seconds=settings.calls.call_timeout_seconds,
+    )
+
+
+def liveness(parts: Parts) -> WorkerLiveness:
+    return WorkerLiveness(
+        parts.database,
+        f"{socket.gethostname()}-{os.getpid()}",
+        lease_seconds=parts.settings.lease_seconds,
+        call_timeout_seconds=parts.settings.calls.call_timeout_seconds,
+    )
+
+
+def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
+    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to=parts.settings.only_to)
+
+
+def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:
+    return lambda: begin_work(parts.store, kind, follower, elector.guard())
+
+
+def _traits(settings: Settings) -> ChannelTraits:
+    return ChannelTraits(
+        name=settings.channel,
+        idempotent=settings.channel_idempotent,
+        askable=False,
+        concurrency=settings.calls.concurrency,
+        bulk=settings.http_bulk,
+    )
+
+
+def _database_time(database: Database) -> datetime:
+    with database.connect() as connection:
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
