@@ -6,12 +6,15 @@ from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+
 from application.ports import Group, Log, NewEvents, Origin
 from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import MessageAbandoned, MessageCancelled, MessageScheduled
 from domain.user import UserEvent, UserRegistered
-from infrastructure.database import Database
+from infrastructure.database import SCHEMA, Database
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer
@@ -30,6 +33,21 @@ def open_store(dsn: str, database: Database | None = None, keep_trying_seconds: 
         with pool.connect() as connection:
             ensure_partitions(connection, OCCASION, OCCASION)
         yield PostgresEventStore(pool, Keyring(MASTER_KEY), announcer=announcer, keep_trying_seconds=keep_trying_seconds)
+
+
+def open_datastore(dsn: str) -> PostgresDatastore:
+    """eventsourcing's own way to the same tables."""
+    given = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    return PostgresDatastore(
+        dbname=given["dbname"],
+        host=given["host"],
+        port=given["port"],
+        user=given["user"],
+        password=given.get("password", ""),
+        schema=SCHEMA,
+        pool_size=5,
+        max_overflow=20,
+    )
 
 
 def of(log: Log, stream_id: UUID, version: int, *events: Event) -> Group:

@@ -13,10 +13,9 @@ from eventsourcing.tests.persistence import (
     ApplicationRecorderTestCase,
     NonInterleavingNotificationIDsBaseCase,
 )
-from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.event_recorder import LogRecorder
-from infrastructure.schema import migrate
+from tests.store_stage import open_datastore
 
 
 class WithoutPositions(LogRecorder):
@@ -34,21 +33,9 @@ class OnLog:
     datastore: PostgresDatastore
 
     @pytest.fixture(autouse=True)
-    def _database(self, database: str) -> Iterator[None]:
-        migrate(database)
-        given = {key: str(value) for key, value in conninfo_to_dict(database).items()}
-        self.datastore = PostgresDatastore(
-            dbname=given["dbname"],
-            host=given["host"],
-            port=given["port"],
-            user=given["user"],
-            password=given.get("password", ""),
-            schema="ninebell",
-            pool_size=3,
-            max_overflow=20,
-        )
-        yield
-        self.datastore.close()
+    def _datastore(self, migrated_database: str) -> Iterator[None]:
+        with open_datastore(migrated_database) as self.datastore:
+            yield
 
     def create_recorder(self) -> LogRecorder:
         return self.recorder(self.datastore, events_table_name=self.table, now=lambda: datetime.now(UTC))
