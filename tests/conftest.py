@@ -35,12 +35,18 @@ def postgres_dsn() -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    # Not under pytest's own directory, which every other run closes to all but its owner: PostgreSQL may run as someone else.
-    with (
-        TemporaryDirectory(prefix="ninebell-pg-") as directory,
-        EmbeddedPostgres.start(Path(directory), durable=False) as postgres,
-    ):
+    with TemporaryDirectory(prefix="ninebell-") as directory, EmbeddedPostgres.start(directory, durable=False) as postgres:
         yield postgres.dsn
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A directory for a server's data.
+
+    Not under pytest's own, which every run of pytest closes to all but its owner: as root, PostgreSQL runs as someone else.
+    """
+    with TemporaryDirectory(prefix="ninebell-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -50,67 +50,67 @@ def read_the_row(dsn: str) -> str:
         return str(row[0])
 
 
-def test_data_is_there_after_a_stop_and_a_start(tmp_path: Path) -> None:
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+def test_data_is_there_after_a_stop_and_a_start(data_dir: Path) -> None:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         write_a_row(postgres.dsn)
     assert postgres.pid is None
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         assert read_the_row(postgres.dsn) == "here"
 
 
-def test_a_server_left_by_a_killed_owner_is_adopted(tmp_path: Path) -> None:
-    with owner_process(tmp_path) as (owner, server_pid):
+def test_a_server_left_by_a_killed_owner_is_adopted(data_dir: Path) -> None:
+    with owner_process(data_dir) as (owner, server_pid):
         owner.kill()
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         assert postgres.pid == server_pid
         write_a_row(postgres.dsn)
     assert postgres.pid is None
 
 
-def test_a_second_owner_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
-    with owner_process(tmp_path) as (owner, server_pid):
+def test_a_second_owner_is_refused_and_told_who_the_first_is(data_dir: Path) -> None:
+    with owner_process(data_dir) as (owner, server_pid):
         with pytest.raises(DataDirectoryBusy, match=f"in use by process {owner.pid}"):
-            EmbeddedPostgres.start(tmp_path)
-        with EmbeddedPostgres.start(tmp_path, guest=True) as guest:
+            EmbeddedPostgres.start(data_dir)
+        with EmbeddedPostgres.start(data_dir, guest=True) as guest:
             assert guest.pid == server_pid
 
 
-def test_the_last_to_leave_stops_the_server(tmp_path: Path) -> None:
-    guest = EmbeddedPostgres.start(tmp_path, guest=True)
-    with EmbeddedPostgres.start(tmp_path) as owner:
+def test_the_last_to_leave_stops_the_server(data_dir: Path) -> None:
+    guest = EmbeddedPostgres.start(data_dir, guest=True)
+    with EmbeddedPostgres.start(data_dir) as owner:
         guest.stop()
         write_a_row(owner.dsn)
-        guest = EmbeddedPostgres.start(tmp_path, guest=True)
+        guest = EmbeddedPostgres.start(data_dir, guest=True)
     assert read_the_row(guest.dsn) == "here"
     guest.stop()
     assert guest.pid is None
 
 
-def test_a_crashed_server_is_recovered(tmp_path: Path) -> None:
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+def test_a_crashed_server_is_recovered(data_dir: Path) -> None:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         write_a_row(postgres.dsn)
         assert postgres.pid is not None
         os.kill(postgres.pid, signal.SIGKILL)
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         assert read_the_row(postgres.dsn) == "here"
 
 
-def test_lock_files_whose_number_another_process_has_taken_are_not_believed(tmp_path: Path) -> None:
-    cluster = tmp_path / "postgres"
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+def test_lock_files_whose_number_another_process_has_taken_are_not_believed(data_dir: Path) -> None:
+    cluster = data_dir / "postgres"
+    with EmbeddedPostgres.start(data_dir) as postgres:
         write_a_row(postgres.dsn)
         left_over = {
             path: path.read_text().split("\n", 1)[1] for path in (cluster / "postmaster.pid", cluster / ".s.PGSQL.5432.lock")
         }
     for path, rest in left_over.items():
         path.write_text(f"{os.getpid()}\n{rest}")
-    with EmbeddedPostgres.start(tmp_path) as postgres:
+    with EmbeddedPostgres.start(data_dir) as postgres:
         assert postgres.pid not in (None, os.getpid())
         assert read_the_row(postgres.dsn) == "here"
 
 
-def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
-    with EmbeddedPostgres.start(tmp_path / ("long" * 25), durable=False) as postgres:
+def test_a_path_too_long_for_a_socket_is_no_obstacle(data_dir: Path) -> None:
+    with EmbeddedPostgres.start(data_dir / ("long" * 25), durable=False) as postgres:
         write_a_row(postgres.dsn)
         assert read_the_row(postgres.dsn) == "here"
         socket_dir = Path(str(conninfo_to_dict(postgres.dsn)["host"]))
@@ -118,28 +118,28 @@ def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
     assert not socket_dir.exists()
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with EmbeddedPostgres.start(tmp_path, durable=False):
+def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
+    with EmbeddedPostgres.start(data_dir, durable=False):
         pass
-    (tmp_path / "postgres" / "postgresql.auto.conf").write_text("shared_buffers = 'plenty'\n")
+    (data_dir / "postgres" / "postgresql.auto.conf").write_text("shared_buffers = 'plenty'\n")
     with pytest.raises(PostgresNotStarted, match="configuration file"):
-        EmbeddedPostgres.start(tmp_path, durable=False)
+        EmbeddedPostgres.start(data_dir, durable=False)
 
 
-def test_a_refused_start_leaves_the_directory_free(tmp_path: Path) -> None:
-    with EmbeddedPostgres.start(tmp_path, durable=False):
+def test_a_refused_start_leaves_the_directory_free(data_dir: Path) -> None:
+    with EmbeddedPostgres.start(data_dir, durable=False):
         pass
-    conf = tmp_path / "postgres" / "postgresql.auto.conf"
+    conf = data_dir / "postgres" / "postgresql.auto.conf"
     conf.write_text("shared_buffers = 'plenty'\n")
     with pytest.raises(PostgresNotStarted):
-        EmbeddedPostgres.start(tmp_path, durable=False)
+        EmbeddedPostgres.start(data_dir, durable=False)
     conf.write_text("")
-    with EmbeddedPostgres.start(tmp_path, durable=False) as postgres:
+    with EmbeddedPostgres.start(data_dir, durable=False) as postgres:
         assert postgres.pid is not None
 
 
-def test_durable_by_default_and_fast_when_thrown_away(tmp_path: Path) -> None:
+def test_durable_by_default_and_fast_when_thrown_away(data_dir: Path) -> None:
     for durable, fsync in ((True, "on"), (False, "off")):
-        with EmbeddedPostgres.start(tmp_path / fsync, durable=durable) as postgres, psycopg.connect(postgres.dsn) as connection:
+        with EmbeddedPostgres.start(data_dir / fsync, durable=durable) as postgres, psycopg.connect(postgres.dsn) as connection:
             assert connection.execute("SHOW fsync").fetchone() == (fsync,)
             assert connection.execute("SHOW synchronous_commit").fetchone() == (fsync,)
