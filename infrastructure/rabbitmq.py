@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aio_pika import DeliveryMode, Message, RobustConnection
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, AbstractRobustExchange
 from aio_pika.connection import make_url
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from application.ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
@@ -17,11 +17,11 @@ from infrastructure.bus_wire import encode
 from infrastructure.rabbitmq_consumer import RabbitConsumer
 from infrastructure.rabbitmq_topology import declare_exchange, declare_queues, routing_key
 
-CONFIRM_SECONDS: Final = 10.0
 CONFIRMS_AT_ONCE: Final = 500
 ATTEMPT_SECONDS: Final = 10.0
 RECONNECT_SECONDS: Final = 1
 HEARTBEAT_SECONDS: Final = 15
+DELETION_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -35,21 +35,25 @@ class RabbitBus:
     must still arrive. Both come back by themselves and declare everything again, so that a wiped broker is soon as before.
     """
 
-    def __init__(self, url: str, *, exchange: str = "ninebell.send") -> None:
+    def __init__(self, url: str, *, exchange: str = "ninebell.send", confirm_seconds: float = 10.0) -> None:
+        """`confirm_seconds`: after how long without a confirmation publishing is given up."""
         self._url = url
-        self._exchange_name: Final = exchange
+        self._confirm_seconds: Final = confirm_seconds
+        self.exchange: Final = exchange
         self._publishing: AbstractRobustConnection | None = None
         self._consuming: AbstractRobustConnection | None = None
         self._outlet: Outlet | None = None
         self._consumers: set[RabbitConsumer] = set()
 
     async def connect(self, wait_seconds: float) -> None:
-        """Returns once the broker answers, asked again and again for at most `wait_seconds`. Raises BusUnavailable."""
+        """Returns once the broker answers, at first or again, asked for at most `wait_seconds`. Raises BusUnavailable."""
         try:
             async with asyncio.timeout(wait_seconds):
                 self._consuming = self._consuming or await self._dial("ninebell consumer")
                 self._publishing = self._publishing or await self._dial("ninebell publisher")
-                self._outlet = self._outlet or await Outlet.open(self._publishing, self._exchange_name)
+                self._outlet = self._outlet or await Outlet.open(self._publishing, self.exchange, self._confirm_seconds)
+                await self._consuming.ready()
+                await self._outlet.ready()
         except CONNECTION_EXCEPTIONS:
             raise BusUnavailable(f"no RabbitMQ answers at {address(self._url)}") from None
 
@@ -71,15 +75,15 @@ class RabbitBus:
         Raises BusUnavailable if never connected; afterwards it waits for the broker by itself.
         """
         share = max(1, prefetch // len(REGIONS))
-        consumer = RabbitConsumer(self._inlet(), self._exchange_name, channel, share, self._consumers.discard)
+        consumer = RabbitConsumer(self._inlet(), self.exchange, channel, share, self._consumers.discard)
         self._consumers.add(consumer)
         return consumer
 
     async def depth(self, channel: str) -> int:
         """Raises BusUnavailable."""
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS), self._inlet().channel(publisher_confirms=False) as asking:
-                queues = await declare_queues(asking, await declare_exchange(asking, self._exchange_name), channel)
+            async with asyncio.timeout(self._confirm_seconds), self._inlet().channel(publisher_confirms=False) as asking:
+                queues = await declare_queues(asking, await declare_exchange(asking, self.exchange), channel)
                 return sum(queue.declaration_result.message_count or 0 for queue in queues)
         except CONNECTION_EXCEPTIONS as error:
             raise BusUnavailable(f"{address(self._url)} did not say: {type(error).__name__}") from error
@@ -121,22 +125,27 @@ class RabbitBus:
 class Outlet:
     """The channel that publishes, and the queues it has seen to."""
 
-    def __init__(self, channel: AbstractRobustChannel, exchange: AbstractRobustExchange) -> None:
+    def __init__(self, channel: AbstractRobustChannel, exchange: AbstractRobustExchange, confirm_seconds: float) -> None:
+        self._confirm_seconds = confirm_seconds
         self._channel = channel
         self._exchange = exchange
         self._declared: set[str] = set()
         self._declaring = asyncio.Lock()
 
     @classmethod
-    async def open(cls, connection: AbstractRobustConnection, exchange: str) -> "Outlet":
+    async def open(cls, connection: AbstractRobustConnection, exchange: str, confirm_seconds: float) -> "Outlet":
         channel = connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.initialize()
-        return cls(channel, await declare_exchange(channel, exchange))
+        return cls(channel, await declare_exchange(channel, exchange), confirm_seconds)
+
+    async def ready(self) -> None:
+        """Returns once what was lost with the connection is declared again."""
+        await self._channel.ready()
 
     async def publish(self, commands: Sequence[SendCommand]) -> None:
         """Raises BusUnavailable."""
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
+            async with asyncio.timeout(self._confirm_seconds):
                 await self._declare({command.channel for command in commands})
         except CONNECTION_EXCEPTIONS as error:
             raise BusUnavailable(f"queues not declared: {type(error).__name__}") from error
@@ -145,13 +154,16 @@ class Outlet:
 
     async def _publish_some(self, commands: Sequence[SendCommand]) -> None:
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
+            async with asyncio.timeout(self._confirm_seconds):
                 confirms = await asyncio.gather(*map(self._publish_one, commands), return_exceptions=True)
         except TimeoutError as error:
             raise BusUnavailable("no confirmation in time") from error
         failures = [confirm for confirm in confirms if isinstance(confirm, BaseException)]
+        if any(isinstance(failure, PublishError) for failure in failures):
+            self._declared.clear()  # a queue was deleted under a connection that stands
+            # declared again at once, RabbitMQ 3.10 never tells its consumers that they have lost it, and they wait for ever
+            await asyncio.sleep(DELETION_SECONDS)
         if failures:
-            self._declared.clear()  # a queue may have been deleted under a connection that stands
             raise BusUnavailable(f"{len(failures)} of {len(commands)} not confirmed: {type(failures[0]).__name__}")
 
     async def _publish_one(self, command: SendCommand) -> None:

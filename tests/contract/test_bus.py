@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
-from itertools import count
-from typing import TYPE_CHECKING, Protocol
-from uuid import UUID, uuid4
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
-import aio_pika
 import pytest
 
 from application.ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
 from infrastructure.in_process_bus import InProcessBus
-from infrastructure.rabbitmq import RabbitBus
+from tests.rabbit_bus import Consumer, command, rabbit_bus, taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from application.ports import Delivery
+    from infrastructure.rabbitmq import RabbitBus
 
     AnyBus = InProcessBus | RabbitBus
-
-
-class Consumer(Protocol):
-    """What both buses' consumers are."""
-
-    def __aiter__(self) -> AsyncIterator[Delivery]: ...
-
-    async def __anext__(self) -> Delivery: ...
-
-    async def aclose(self) -> None: ...
-
-
-NUMBERS = count(1)
-PATIENCE_SECONDS = 20
 
 
 @pytest.fixture(params=["in process", "RabbitMQ"])
@@ -49,41 +32,10 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[AnyBus]:
         yield rabbit
 
 
-@asynccontextmanager
-async def rabbit_bus(url: str) -> AsyncIterator[RabbitBus]:
-    """With an exchange and queues of its own, gone afterwards."""
-    exchange = f"test.{uuid4().hex}"
-    bus = RabbitBus(url, exchange=exchange)
-    await bus.connect(PATIENCE_SECONDS)
-    yield bus
-    await bus.close()
-    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
-        for name in (exchange, f"{exchange}.dead"):
-            await channel.exchange_delete(name)
-        for name in [f"{exchange}.dead", *(f"{exchange}.{at}.{region}" for at in ("mail", "sms") for region in REGIONS)]:
-            await channel.queue_delete(name)
-
-
-def command(region: str = "asia", channel: str = "mail", members: int = 2) -> SendCommand:
-    numbers = [next(NUMBERS) for _ in range(members)]
-    return SendCommand(UUID(int=numbers[0]), channel, region, tuple(UUID(int=number) for number in numbers))
-
-
 def consuming(bus: AnyBus, prefetch: int = 10, channel: str = "mail") -> aclosing[Consumer]:
     """A consumer, closed at the end of the block."""
     consumer: Consumer = bus.consume(channel, prefetch)
     return aclosing(consumer)
-
-
-async def taken(consumer: Consumer, number: int, *, acknowledge: bool = True) -> list[SendCommand]:
-    commands = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        for _ in range(number):
-            delivery = await anext(consumer)
-            commands.append(delivery.command)
-            if acknowledge:
-                await delivery.acknowledge()
-    return commands
 
 
 def by_id(commands: list[SendCommand]) -> list[SendCommand]:

@@ -40,6 +40,6 @@ def test_another_version_is_for_another_worker(body: bytes) -> None:
     ],
 )
 def test_what_is_no_command_is_dead_and_not_quoted(body: bytes) -> None:
-    with pytest.raises(UndecodableCommand, match="^not a send command$") as caught:
+    with pytest.raises(UndecodableCommand, match=r"^not a send command$") as caught:
         decode(body)
     assert caught.value.__cause__ is None

@@ -1,0 +1,79 @@
+"""What becomes of a conversation over TCP when the wire between is cut, or goes silent?"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Wire:
+    """Passes bytes on, both ways, between callers of `url` and the server behind it."""
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.url = ""
+
+    def cut(self) -> None:
+        """Every conversation ends at once; new ones may begin."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def silence(self) -> None:
+        """Nothing passes, nobody is told."""
+        self._flows.clear()
+
+    def resume(self) -> None:
+        self._flows.set()
+
+    async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
+        mine = {writer, far_writer}
+        self._writers |= mine
+        try:
+            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
+        finally:
+            self._writers -= mine
+            for each in mine:
+                each.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while part := await reader.read(65536):
+                await self._flows.wait()
+                writer.write(part)
+                await writer.drain()
+        writer.close()
+
+    def address(self, port: int) -> str:
+        """The server's URL, with this wire's end in place of its own."""
+        credentials, _, _ = self._server.netloc.rpartition("@")
+        return urlunsplit(self._server._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+
+
+@asynccontextmanager
+async def wire_to(url: str) -> AsyncIterator[Wire]:
+    """A wire on a port of its own, gone at the end of the block."""
+    wire = Wire(url)
+    joins: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        joins.add(join := asyncio.create_task(wire.join(reader, writer)))
+        await asyncio.wait([join])
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    wire.url = wire.address(server.sockets[0].getsockname()[1])
+    try:
+        yield wire
+    finally:
+        server.close()
+        wire.resume()
+        wire.cut()
+        await asyncio.gather(*joins, return_exceptions=True)

@@ -1,0 +1,175 @@
+"""Do commands keep flowing when the broker restarts, is wiped, is cut off, or falls silent?"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING
+
+import aio_pika
+import pytest
+
+from application.ports import BusUnavailable
+from domain.region import REGIONS
+from infrastructure.rabbitmq import RabbitBus
+from tests.conftest import broker_or_fail
+from tests.cuttable import wire_to
+from tests.rabbit_bus import PATIENCE_SECONDS, Consumer, command, dead_queue, queue_name, rabbit_bus, taken
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from application.ports import SendCommand
+    from tests.servers import Broker
+
+
+async def publish_at_last(bus: RabbitBus, commands: list[SendCommand]) -> None:
+    """As the dispatcher does: again until it is confirmed."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            await bus.connect(PATIENCE_SECONDS)
+            try:
+                return await bus.publish(commands)
+            except BusUnavailable:
+                continue
+
+
+async def test_a_restart_loses_nothing_and_nobody_has_to_be_restarted(rabbit_node: Broker) -> None:
+    async with rabbit_bus(rabbit_node.url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+        before = [command(region) for region in REGIONS]
+        await bus.publish(before)
+        held = await anext(consumer)
+        await asyncio.to_thread(rabbit_node.stop)
+        await held.acknowledge()  # to nobody
+        with pytest.raises(BusUnavailable):
+            await bus.publish([command()])
+        assert not bus.connected
+        await asyncio.to_thread(rabbit_node.start)
+        after = [command(region) for region in REGIONS]
+        await publish_at_last(bus, after)
+        got = await taken(consumer, 10)
+    assert {each.dispatch_id for each in got} == {each.dispatch_id for each in before + after}
+
+
+async def test_a_wiped_broker_is_soon_as_it_was_for_publisher_and_consumer(rabbit_node: Broker) -> None:
+    async with rabbit_bus(rabbit_node.url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+        lost = [command(region) for region in REGIONS]
+        await bus.publish(lost)
+        await taken(consumer, 5, acknowledge=False)
+        await asyncio.to_thread(rabbit_node.kill)
+        await asyncio.to_thread(rabbit_node.wipe)
+        await asyncio.to_thread(rabbit_node.start)
+        sent = [command(region) for region in REGIONS]
+        await publish_at_last(bus, sent)
+        got = await taken(consumer, 5)
+        assert {each.dispatch_id for each in got} == {each.dispatch_id for each in sent}
+        assert await bus.depth("mail") == 0
+
+
+async def test_a_broker_that_comes_late_is_waited_for() -> None:
+    with closing(broker_or_fail()) as broker:
+        bus = RabbitBus(broker.url)
+        with pytest.raises(BusUnavailable, match=r"^no RabbitMQ answers at 127\.0\.0\.1:[0-9]+$"):
+            await bus.connect(0.3)
+        assert not bus.connected
+        connecting = asyncio.create_task(bus.connect(PATIENCE_SECONDS))
+        await asyncio.to_thread(broker.start)
+        await connecting
+        assert bus.connected
+        await bus.publish([sent := command()])
+        async with aclosing(bus.consume("mail", 5)) as consumer:
+            assert await taken(consumer, 1) == [sent]
+        await bus.close()
+
+
+async def test_a_bus_that_never_connected_says_so() -> None:
+    bus = RabbitBus(f"amqp://guest:secret@127.0.0.1:{free_port()}/")
+    for refused in (bus.publish([command()]), bus.depth("mail")):
+        with pytest.raises(BusUnavailable, match="no connection") as caught:
+            await refused
+        assert "secret" not in str(caught.value)
+    await bus.close()
+
+
+async def test_a_cut_connection_brings_unacknowledged_commands_again(amqp_url: str) -> None:
+    async with (
+        wire_to(amqp_url) as wire,
+        rabbit_bus(wire.url, admin_url=amqp_url) as bus,
+        aclosing(bus.consume("mail", 5)) as consumer,
+    ):
+        await bus.publish([first := command()])
+        held = await anext(consumer)
+        wire.cut()
+        await publish_at_last(bus, [second := command("europe")])
+        await held.acknowledge()  # too late: that connection is gone
+        got = await taken(consumer, 2)
+    assert {each.dispatch_id for each in got} == {first.dispatch_id, second.dispatch_id}
+
+
+async def test_a_silent_broker_is_given_up_in_time_and_taken_up_again(amqp_url: str) -> None:
+    async with wire_to(amqp_url) as wire, rabbit_bus(wire.url, admin_url=amqp_url, confirm_seconds=0.3) as bus:
+        await bus.publish([command()])
+        wire.silence()
+        with pytest.raises(BusUnavailable, match="in time"):
+            await bus.publish([command()])
+        wire.resume()
+        await publish_at_last(bus, [last := command()])
+        async with aclosing(bus.consume("mail", 5)) as consumer:
+            got = await taken(consumer, 3)
+    assert got[-1] == last
+
+
+async def test_a_queue_deleted_under_us_costs_one_refusal(amqp_url: str) -> None:
+    async with rabbit_bus(amqp_url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+        await bus.publish([command()])
+        await taken(consumer, 1)
+        async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+            await channel.queue_delete(queue_name(bus, "asia"))
+        await publish_at_last(bus, [sent := command()])
+        assert await taken(consumer, 1) == [sent]
+
+
+async def test_what_is_no_command_goes_to_the_dead_queue_and_stops_nobody(amqp_url: str) -> None:
+    async with rabbit_bus(amqp_url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+        await bus.publish([first := command()])
+        assert await taken(consumer, 1) == [first]
+        async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+            exchange = await channel.get_exchange(bus.exchange)
+            await exchange.publish(aio_pika.Message(b"Dear Ada"), "mail.asia")
+            await bus.publish([second := command()])
+            assert await taken(consumer, 1) == [second]
+            dead = await dead_letter(channel, dead_queue(bus))
+    assert dead.body == b"Dear Ada"
+
+
+async def test_a_command_of_a_newer_version_waits_for_a_newer_worker(amqp_url: str) -> None:
+    async with rabbit_bus(amqp_url) as bus:
+        await bus.publish([command()])
+        async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+            exchange = await channel.get_exchange(bus.exchange)
+            await exchange.publish(aio_pika.Message(b'{"v":2}'), "mail.europe")
+        async with aclosing(bus.consume("mail", 5)) as consumer:
+            await taken(consumer, 1)
+        assert await bus.depth("mail") == 1
+
+
+async def test_a_command_that_everybody_puts_back_ends_in_the_dead_queue(amqp_url: str) -> None:
+    async with rabbit_bus(amqp_url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+        await bus.publish([sent := command()])
+        putting_back = asyncio.create_task(put_back_for_ever(consumer))
+        async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+            dead = await dead_letter(channel, dead_queue(bus))
+        putting_back.cancel()
+        await asyncio.wait([putting_back])
+    assert str(sent.dispatch_id).encode() in dead.body
+
+
+async def put_back_for_ever(consumer: Consumer) -> None:
+    async for delivery in consumer:
+        await delivery.put_back()
+
+
+async def dead_letter(channel: aio_pika.abc.AbstractChannel, name: str) -> aio_pika.abc.AbstractIncomingMessage:
+    """The first to arrive."""
+    queue = await channel.get_queue(name)
+    async with asyncio.timeout(PATIENCE_SECONDS), queue.iterator(no_ack=True) as letters:
+        return await anext(letters)
