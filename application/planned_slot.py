@@ -152,7 +152,7 @@ class _Draft:
             if not self._too_late(wanted, message) and not any(map(_stands, others)):
                 self._reinstate(wanted, message)
         elif message.pending and not message.in_doubt:
-            if any(map(_uses_year_up, others)):
+            if any(other.uses_year_up for other in others):
                 self._end(wanted.message_id, message, decide.cancel, "already_sent")
             elif _moved(wanted, message):
                 self._move(wanted, message)
@@ -239,12 +239,9 @@ def _moved(wanted: WantedMessage, message: ScheduledMessage) -> bool:
     return not by_hand and (wanted.due_at, wanted.timezone) != (message.due_at, message.timezone)
 
 
-def _uses_year_up(message: ScheduledMessage) -> bool:
-    return message.uses_year_up or message.status == "requested"
-
-
 def _stands(message: ScheduledMessage) -> bool:
-    return _uses_year_up(message) or message.pending
+    """Whether it bars every other message of its slot."""
+    return message.uses_year_up or message.pending
 
 
 def _why_unwanted(user: User, message_type: str, types: MessageTypes) -> Reason:

@@ -19,6 +19,7 @@ from domain.scheduled_message import (
     MessageCancelled,
     MessageExpired,
     MessageFailed,
+    MessageRedriven,
     MessageSent,
     ScheduledMessage,
     SendRequested,
@@ -132,38 +133,51 @@ class Life:
         events = (recorded.event for recorded in self.scene.history("messages", self.id_of(occasion, message_type)))
         return [" ".join((type(event).__name__, getattr(event, "reason", ""))).strip() for event in events]
 
-    def becomes(self, state: str, occasion: date, at: datetime) -> UUID:
+    def becomes(self, state: str, occasion: date, at: datetime, message_type: str = "BIRTHDAY") -> UUID:
         """Others lead a scheduled message into a state; gives its dispatch."""
-        known = self.message(occasion)
-        assert known is not None
-        repeated: dict[str, Any] = {"message_type": known.message_type, "timezone": known.timezone, "due_at": known.due_at}
-        wanted, dispatch_id = self.id_of(occasion), uuid4()
-        if state in ("cancelled", "cancelled by operator", "expired"):
-            reason: Any = "operator" if state == "cancelled by operator" else "suppressed"
-            end: Event = MessageCancelled(**repeated, reason=reason)
-            if state == "expired":
-                end = MessageExpired(**repeated, reason="zone_moved")
-            self.scene.tell("messages", wanted, end, at=at, who="worker")
+        wanted, repeated, dispatch_id = self.id_of(occasion, message_type), self._repeated(occasion, message_type), uuid4()
+        ends: dict[str, Event] = {
+            "cancelled": MessageCancelled(**repeated, reason="suppressed"),
+            "cancelled by operator": MessageCancelled(**repeated, reason="operator"),
+            "expired": MessageExpired(**repeated, reason="zone_moved"),
+        }
+        if state in ends:
+            self.scene.tell("messages", wanted, ends[state], at=at, who="worker")
         elif state != "scheduled":
-            asked = SendRequested(**repeated, attempt=1, channel="sink", dispatch_id=dispatch_id)
-            self.scene.tell("messages", wanted, asked, at=at, who="dispatcher")
-            offered = DispatchRequested("sink", "europe", (wanted, uuid4()))
-            self.scene.tell("dispatches", dispatch_id, offered, at=at, who="dispatcher")
+            self._requested(wanted, SendRequested(**repeated, attempt=1, channel="sink", dispatch_id=dispatch_id), at)
             if state != "requested":
                 self.claim(dispatch_id, at)
             if state not in ("requested", "claimed"):
-                self.scene.tell("messages", wanted, self.outcome(state, repeated, dispatch_id, at), at=at, who="worker")
+                outcome = "in_doubt" if state == "repeated" else state
+                self.comes_out(outcome, occasion, dispatch_id, at, message_type)
+            if state == "repeated":
+                again = SendRequested(**repeated, attempt=1, channel="sink", dispatch_id=uuid4(), repeat_of=dispatch_id)
+                self._requested(wanted, again, at)
         return dispatch_id
 
     def claim(self, dispatch_id: UUID, at: datetime) -> None:
         self.scene.tell("dispatches", dispatch_id, DispatchStarted("worker-1", uuid4(), uuid4()), at=at, who="worker")
 
-    def comes_out(self, outcome: str, occasion: date, dispatch_id: UUID, at: datetime) -> None:
+    def comes_out(self, outcome: str, occasion: date, dispatch_id: UUID, at: datetime, message_type: str = "BIRTHDAY") -> None:
         """The worker records what became of a claimed message."""
-        known = self.message(occasion)
+        event = self.outcome(outcome, self._repeated(occasion, message_type), dispatch_id, at)
+        self.scene.tell("messages", self.id_of(occasion, message_type), event, at=at, who="worker")
+
+    def redriven(self, occasion: date, at: datetime, send_before: datetime, message_type: str = "BIRTHDAY") -> None:
+        """An operator has it tried again."""
+        words = self._repeated(occasion, message_type) | {"due_at": at}
+        again = MessageRedriven(**words, by="operator", send_before=send_before)
+        self.scene.tell("messages", self.id_of(occasion, message_type), again, at=at, who="cli")
+
+    def _requested(self, wanted: UUID, asked: SendRequested, at: datetime) -> None:
+        self.scene.tell("messages", wanted, asked, at=at, who="dispatcher")
+        offered = DispatchRequested("sink", "europe", (wanted, uuid4()))
+        self.scene.tell("dispatches", asked.dispatch_id, offered, at=at, who="dispatcher")
+
+    def _repeated(self, occasion: date, message_type: str) -> dict[str, Any]:
+        known = self.message(occasion, message_type)
         assert known is not None
-        repeated: dict[str, Any] = {"message_type": known.message_type, "timezone": known.timezone, "due_at": known.due_at}
-        self.scene.tell("messages", self.id_of(occasion), self.outcome(outcome, repeated, dispatch_id, at), at=at, who="worker")
+        return {"message_type": known.message_type, "timezone": known.timezone, "due_at": known.due_at}
 
     @staticmethod
     def outcome(state: str, repeated: dict[str, Any], dispatch_id: UUID, at: datetime) -> Event:

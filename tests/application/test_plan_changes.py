@@ -6,12 +6,14 @@ from typing import Final
 import pytest
 
 from domain.event import Event
+from domain.message_type import MessageTypes, Occasion, Rendered, Settings
 from domain.user import (
     AnniversaryChanged,
     BirthdayChanged,
     CountryChanged,
     MessageTypesChanged,
     TimezoneChanged,
+    User,
     UserErased,
     UserSuppressed,
     UserUnsuppressed,
@@ -112,6 +114,65 @@ def test_a_birthday_moved_away_and_back_is_planned_once_more(scene: Scene, state
     tried = state == "retrying"  # a provider may have heard of it
     assert life.seen(BIRTHDAY) == (GONE if tried else "scheduled")
     assert life.seen(NEXT_DAY) == GONE
+
+
+@pytest.mark.parametrize("state", ["requested", "claimed", "sent", "in_doubt"])
+def test_moved_back_once_the_new_date_is_used_nothing_more_comes(scene: Scene, state: str) -> None:
+    life = found_in(scene, "scheduled")
+    life.say(CHANGES["birthday"], at=LATER)
+    life.plan(LATER)
+    life.becomes(state, NEXT_DAY, LATER)
+    life.say(BirthdayChanged("1990-05-15"), at=LATER)
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY) == ("scheduled" if state == "requested" else GONE)
+
+
+def test_a_call_being_repeated_in_doubt_is_not_moved(scene: Scene) -> None:
+    life = ada(scene)
+    life.plan(EVE)
+    life.becomes("repeated", BIRTHDAY, EVE)
+    life.say(CHANGES["zone"], at=LATER)
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY) == "requested doubt"
+
+
+def test_an_old_message_tried_again_gives_way_to_a_moved_birthday(scene: Scene) -> None:
+    life = found_in(scene, "abandoned")
+    june, july = utc("2027-06-20 00:00"), utc("2027-07-20 00:00")
+    life.redriven(BIRTHDAY, june, july)
+    life.say(BirthdayChanged("1990-06-21"), at=june)
+    life.plan(june)
+    assert life.seen(BIRTHDAY) == GONE
+    assert life.seen(date(2027, 6, 21)) == "scheduled"
+
+
+class Solstices(Settings, frozen=True, kw_only=True):
+    """Twice a year, of which one is greeted."""
+
+    name: str = "SOLSTICE"
+
+    def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
+        days = [date(year, month, 21) for year in range(start.year, end.year + 1) for month in (6, 12)]
+        return [Occasion(day) for day in days if start <= day < end]
+
+    def validate(self, user: User) -> str | None:
+        return None
+
+    def render(self, user: User, occasion: date) -> Rendered:
+        return Rendered("Happy solstice!", "", 1)
+
+
+@pytest.mark.parametrize(("state", "second"), [("sent", "nothing"), ("redriven", "nothing"), ("expired", "scheduled")])
+def test_the_second_date_of_an_annual_type_comes_only_if_the_first_did_not(scene: Scene, state: str, second: str) -> None:
+    june, december = date(2027, 6, 21), date(2027, 12, 21)
+    life = Life(scene, utc("2027-06-19 12:00"), MessageTypes(Solstices()), message_types=("SOLSTICE",))
+    life.plan(utc("2027-06-19 12:00"))
+    life.becomes("abandoned" if state == "redriven" else state, june, utc("2027-06-21 12:00"), "SOLSTICE")
+    if state == "redriven":
+        life.redriven(june, utc("2027-12-19 00:00"), utc("2027-12-31 00:00"), "SOLSTICE")
+    life.plan(utc("2027-12-19 12:00"))
+    assert life.seen(december, "SOLSTICE") == second
+    assert life.seen(june, "SOLSTICE").split()[0] == ("scheduled" if state == "redriven" else state)
 
 
 def test_away_and_back_before_anybody_looked_is_no_news(scene: Scene) -> None:

@@ -139,6 +139,13 @@ class TestMoving:
         life.plan(utc("2027-05-15 15:00"))
         assert life.story(BIRTHDAY) == ["MessageScheduled", "MessageExpired zone_moved"]
 
+    def test_inside_the_late_window_but_on_the_next_date_it_expires_too(self, scene: Scene) -> None:
+        life = ada(scene, timezone="America/New_York", preferred_time=time(22))
+        life.plan(EVE)
+        life.say(TimezoneChanged("Europe/London"), at=utc("2027-05-16 00:00"))
+        life.plan(utc("2027-05-16 00:00"))
+        assert life.story(BIRTHDAY) == ["MessageScheduled", "MessageExpired zone_moved"]
+
     def test_moving_back_in_time_reinstates_it(self, scene: Scene) -> None:
         life = ada(scene, timezone="America/Los_Angeles")
         life.plan(EVE)

@@ -159,6 +159,13 @@ class TestTzdata:
         assert (message.due_at, message.reason, message.tzdata) == (utc("2027-05-15 08:00"), "tzdata", TZDATA_VERSION)
         assert [row.tzdata for row in planned(scene, life)] == [TZDATA_VERSION]
 
+    def test_what_is_no_longer_wanted_is_looked_at_once(self, scene: Scene) -> None:
+        life = self.planned_long_ago(scene, hours_off=0)
+        scene.tell("users", life.user_id, BirthdayChanged(None), at=LATER)
+        Planner(scene.begin, life.types).rederive(LATER)
+        with scene.begin() as work:
+            assert work.planned_under_other(TZDATA_VERSION, date(2027, 1, 1), None, 10_000) == []
+
     def test_the_same_instant_under_newer_rules_is_no_news(self, scene: Scene) -> None:
         life = self.planned_long_ago(scene, hours_off=0)
         life.plan(LATER)
