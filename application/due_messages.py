@@ -15,7 +15,6 @@ from domain.scheduled_message import (
     DeliveryInDoubt,
     DoubtResolved,
     FailedOver,
-    LateResultRecorded,
     MessageAbandoned,
     MessageCancelled,
     MessageExpired,
@@ -42,11 +41,10 @@ STEERING: Final[frozenset[type[Event]]] = frozenset(
         MessageReleased,
         DoubtResolved,
         FailedOver,
-        LateResultRecorded,
     }
 )
-"""What the dispatcher reads of the messages log. Not its own SendRequested, nor MessageSent, the most frequent: that only ends
-a retry which a late result overtook, and then the request loses and the stream is asked."""
+"""What the dispatcher reads of the messages log: not its own SendRequested, nor what a late result writes, as MessageSent, the
+most frequent. A message that waited for a retry is then newer than its row: so its request loses, and its stream is asked."""
 
 
 class DueMessages:

@@ -11,14 +11,8 @@ from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchS
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
 from domain.scheduled_message import (
-    DeliveryInDoubt,
-    DoubtResolved,
-    LateResultRecorded,
     MessageCancelled,
     MessageExpired,
-    MessageFailed,
-    MessageRedriven,
-    MessageReleased,
     MessageRescheduled,
     MessageSent,
     SendRequested,
@@ -28,7 +22,6 @@ from tests.application.dispatch_stories import (
     BLIND,
     DUE,
     SECOND,
-    SINK,
     dispatcher,
     dispatches,
     events_of,
@@ -45,12 +38,6 @@ LATER = DUE + timedelta(hours=1)
 
 def moved_to(due_at: datetime, timezone: str = "Asia/Tokyo") -> MessageRescheduled:
     return MessageRescheduled(**repeated(timezone, due_at), reason="zone_moved", rule="plain", tzdata="2026f")
-
-
-def failed(retry_count: int, retry_at: datetime, dispatch_id: UUID) -> MessageFailed:
-    return MessageFailed(
-        **repeated(), error="not_accepted:500", retry_count=retry_count, retry_at=retry_at, dispatch_id=dispatch_id
-    )
 
 
 def sent(dispatch_id: UUID) -> MessageSent:
@@ -152,78 +139,6 @@ def test_while_the_clock_is_not_steady_nothing_is_due_and_nothing_expires() -> N
     assert len(events_of(memory, message(1))) == 1
 
 
-def test_a_failed_message_is_requested_again_at_its_retry_as_the_next_attempt() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, DUE)
-    memory.write("messages", message(1), failed(1, LATER, UUID(int=1)), now=DUE)
-    run(leader, LATER - SECOND)
-    assert len(dispatches(memory)) == 1
-    run(leader, LATER)
-    assert events_of(memory, message(1))[-1] == SendRequested(**repeated(), attempt=2, channel="sink", dispatch_id=UUID(int=2))
-
-
-def test_a_released_message_is_due_at_once_and_has_burnt_no_try() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, DUE)
-    memory.write("messages", message(1), MessageReleased(**repeated(), dispatch_id=UUID(int=1), reason="lease"), now=DUE)
-    run(leader, DUE)
-    assert events_of(memory, message(1))[-1] == SendRequested(**repeated(), attempt=1, channel="sink", dispatch_id=UUID(int=2))
-
-
-def test_a_late_result_leaves_a_waiting_message_waiting() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, BEFORE)
-    memory.write("messages", message(1), LateResultRecorded(**repeated(), dispatch_id=UUID(int=9), result="released"), now=BEFORE)
-    run(leader, DUE)
-    assert len(dispatches(memory)) == 1
-
-
-def test_a_message_accepted_late_is_not_sent_again() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, DUE)
-    memory.write("messages", message(1), failed(1, LATER, UUID(int=1)), now=DUE)
-    run(leader, DUE)
-    memory.write("messages", message(1), sent(UUID(int=1)), now=DUE)
-    run(leader, LATER)
-    assert events_of(memory, message(1))[-1] == sent(UUID(int=1))
-    assert len(dispatches(memory)) == 1
-    assert not memory.due
-
-
-def test_what_is_in_doubt_waits_and_goes_on_when_a_person_knows_it_was_not_sent() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, DUE)
-    doubt = DeliveryInDoubt(**repeated(), reason="timeout", channel="sink", dispatch_id=UUID(int=1))
-    memory.write("messages", message(1), doubt, now=DUE)
-    run(leader, LATER)
-    assert len(dispatches(memory)) == 1
-    memory.write("messages", message(1), DoubtResolved(**repeated(), outcome="not_sent", by="cli"), now=LATER)
-    run(leader, LATER)
-    assert len(dispatches(memory)) == 2
-
-
-def test_a_redriven_message_keeps_the_late_window_it_was_given() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    run(leader, DUE + timedelta(hours=30))
-    again = DUE + timedelta(days=40)
-    redriven = MessageRedriven(**repeated(due_at=again), by="cli", send_before=again + timedelta(minutes=1))
-    memory.write("messages", message(1), redriven, now=again)
-    run(leader, again + timedelta(minutes=2))
-    assert isinstance(events_of(memory, message(1))[-1], MessageExpired)
-
-
 def test_a_dispatch_is_in_flight_until_it_is_finished() -> None:
     memory = Memory()
     schedule(memory, range(1, 4))
@@ -239,41 +154,6 @@ def test_a_dispatch_is_in_flight_until_it_is_finished() -> None:
     memory.write("dispatches", flight, DispatchFinished(how="recorded"), now=DUE)
     run(leader, DUE)
     assert not memory.flights
-
-
-def fill(memory: Memory, members: int, channel: str = "sink") -> None:
-    with memory.begin()() as work:
-        work.put_in_flight([InFlight(UUID(int=10_000), channel, "europe", members, DUE)])
-
-
-def test_a_full_channel_gets_nothing_until_it_is_half_empty() -> None:
-    memory = Memory()
-    schedule(memory, [1])
-    leader = dispatcher(memory)
-    for members, handed in ((8_000, 0), (4_000, 0), (3_999, 1)):
-        memory.flights.clear()
-        fill(memory, members)
-        run(leader, DUE)
-        assert len(dispatches(memory)) == handed, members
-
-
-def test_one_full_channel_hides_no_other() -> None:
-    memory = Memory()
-    types = MessageTypes(BIRTHDAY, replace(BIRTHDAY, name="OTHER"))
-    schedule(memory, [1])
-    memory.write("messages", message(2), replace(scheduled(2), message_type="OTHER"), now=BEFORE)
-    leader = dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": "blind"})
-    fill(memory, 8_000)
-    run(leader, DUE)
-    assert [handed.channel for handed in dispatches(memory)] == ["blind"]
-
-
-def test_all_channels_together_hold_no_more_than_ten_thousand() -> None:
-    memory = Memory()
-    schedule(memory, range(1, 31))
-    fill(memory, 9_990, channel="other")
-    run(dispatcher(memory), DUE)
-    assert sum(len(handed.message_ids) for handed in dispatches(memory)) == 10
 
 
 def test_a_deposed_dispatcher_writes_nothing() -> None:

@@ -1,0 +1,148 @@
+"""Do due messages find their way through real transactions, whoever comes in between?"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import count
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from application.channel_plan import ChannelPlan, ChannelTraits
+from application.dispatch_messages import Dispatcher
+from application.ports import Deposed
+from application.recover_deliveries import Recovery
+from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
+from domain.message_type import MessageTypes
+from domain.scheduled_message import DeliveryInDoubt, MessageCancelled, MessageExpired, MessageFailed, SendRequested
+from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.leader import Elector
+from infrastructure.work import begin_work
+from tests.application.dispatch_stories import DUE, SECOND, SINK, TYPES, message, repeated, run, scheduled
+from tests.dispatcher_desks import WORKER, PostgresDesk, flight, open_desk, put
+
+
+@pytest.fixture
+def desk(migrated_database: str) -> Iterator[PostgresDesk]:
+    with open_desk(migrated_database) as desk:
+        yield desk
+
+
+def working(desk: PostgresDesk, channel: ChannelTraits = SINK, types: MessageTypes = TYPES, first_id: int = 1) -> Dispatcher:
+    ids = count(first_id)
+    return Dispatcher(desk.begin, types, ChannelPlan((channel,)), lambda: UUID(int=next(ids)))
+
+
+def schedule(desk: PostgresDesk, numbers: Sequence[int], timezone: str = "Europe/London") -> None:
+    for number in numbers:
+        desk.write("messages", message(number), 0, scheduled(number, timezone))
+
+
+def test_due_messages_go_out_in_dispatches_of_a_region(desk: PostgresDesk) -> None:
+    schedule(desk, range(1, 104))
+    schedule(desk, range(104, 107), "Asia/Tokyo")
+    run(working(desk), DUE)
+    with desk.begin() as work:
+        handed = [stream.state for stream in work.load_dispatches([UUID(int=1), UUID(int=2), UUID(int=3)]).values()]
+        assert work.members_in_flight() == {"sink": 106}
+    assert sorted((state.region, len(state.members)) for state in handed if state) == [
+        ("asia", 3),
+        ("europe", 3),
+        ("europe", 100),
+    ]
+    [requested] = desk.events("messages", message(105))[1:]
+    assert isinstance(requested, SendRequested)
+
+
+def test_a_message_cancelled_in_the_race_is_struck(desk: PostgresDesk) -> None:
+    schedule(desk, [1, 2])
+    cancelled = MessageCancelled(**repeated(), reason="suppressed")
+    desk.in_between(lambda: desk.write("messages", message(1), 1, cancelled))
+    run(working(desk), DUE)
+    assert desk.events("dispatches", UUID(int=1)) == [
+        DispatchRequested(channel="sink", region="europe", message_ids=(message(2),))
+    ]
+    assert desk.events("messages", message(1))[-1] == cancelled
+    with desk.begin() as work:
+        assert work.due_count() == 0
+
+
+def test_a_failed_message_is_tried_again_and_a_late_one_expires(desk: PostgresDesk) -> None:
+    schedule(desk, [1])
+    leader = working(desk)
+    run(leader, DUE)
+    retry_at = DUE + timedelta(minutes=5)
+    failed = MessageFailed(**repeated(), error="not_accepted:500", retry_count=1, retry_at=retry_at, dispatch_id=UUID(int=1))
+    desk.write("messages", message(1), 2, failed)
+    run(leader, retry_at)
+    again = SendRequested(**repeated(), attempt=2, channel="sink", dispatch_id=UUID(int=2))
+    assert desk.events("messages", message(1))[-1] == again
+    desk.write("messages", message(1), 4, replace(failed, dispatch_id=UUID(int=2), retry_at=DUE + timedelta(hours=20)))
+    run(leader, DUE + timedelta(hours=20))
+    assert desk.events("messages", message(1))[-1] == MessageExpired(**repeated(), reason="late_window")
+
+
+def test_a_dead_workers_messages_are_doubted_and_requested_again(desk: PostgresDesk) -> None:
+    schedule(desk, [1, 2])
+    leader = working(desk)
+    run(leader, DUE)
+    desk.bump(WORKER, 1)
+    claim = DispatchStarted(worker=WORKER[0], incarnation=WORKER[1], claim_token=UUID(int=5))
+    desk.write("dispatches", UUID(int=1), 1, claim)
+    run(leader, DUE)
+    plan, ids = ChannelPlan((SINK,)), count(900)
+    watching = Recovery(desk.begin, TYPES, plan, lambda: UUID(int=next(ids)), lease_seconds=15, call_timeout_seconds=10)
+    for second in range(26):
+        watching.step(DUE, second)
+    doubted, again = desk.events("messages", message(1))[-2:]
+    assert isinstance(doubted, DeliveryInDoubt)
+    assert isinstance(again, SendRequested)
+    assert (again.dispatch_id, again.repeat_of) == (UUID(int=900), UUID(int=1))
+    assert desk.events("dispatches", UUID(int=1))[-1] == DispatchFinished(how="worker_dead")
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"sink": 2}
+        assert work.claimants() == []
+
+
+def test_a_dispatcher_that_forgot_its_position_sends_nothing_twice(desk: PostgresDesk) -> None:
+    schedule(desk, [1, 2, 3])
+    run(working(desk), DUE)
+    with desk.store.database.connect() as connection:
+        connection.execute("DELETE FROM positions; DELETE FROM in_flight")
+    run(working(desk, first_id=50), DUE + SECOND)
+    assert [len(desk.events("messages", message(number))) for number in (1, 2, 3)] == [2, 2, 2]
+    with desk.begin() as work:
+        assert (work.due_count(), work.members_in_flight()) == (0, {"sink": 3})
+
+
+def test_of_two_dispatchers_the_deposed_one_writes_nothing(desk: PostgresDesk) -> None:
+    schedule(desk, [1])
+    electors = [Elector(desk.store.database, "dispatcher", take_over_at_once=True) for _ in range(2)]
+    leaderships = [elector.step(0.0) for elector in electors]
+    old, new = (
+        Dispatcher(
+            lambda lead=lead: begin_work(desk.store, PostgresDispatcherWork, "dispatcher", lead),  # type: ignore[misc]
+            TYPES,
+            ChannelPlan((SINK,)),
+            lambda number=number: UUID(int=number),  # type: ignore[misc]
+        )
+        for number, lead in enumerate(leaderships, 1)
+    )
+    with pytest.raises(Deposed):
+        old.step(DUE, steady=True)
+    assert len(desk.events("messages", message(1))) == 1
+    new.step(DUE, steady=True)
+    [_, requested] = desk.events("messages", message(1))
+    assert isinstance(requested, SendRequested)
+    assert requested.dispatch_id == UUID(int=2)
+
+
+def test_nobody_waits_for_a_row_that_another_works_on(desk: PostgresDesk) -> None:
+    put(desk, flight(1), flight(2))
+    with desk.begin() as work:
+        work.started([(UUID(int=1), *WORKER), (UUID(int=2), *WORKER)])
+    with desk.begin() as dispatching:
+        dispatching.withdrawn({UUID(int=1): 1})
+        with desk.begin() as other:
+            assert other.claimed_by([WORKER]) == [UUID(int=2)]
+            other.published([UUID(int=1), UUID(int=2)], DUE)
