@@ -1,0 +1,107 @@
+"""Which routes are there?"""
+
+from itertools import groupby
+from typing import Any, Final
+
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api import dashboard, health, messages, openapi, projections, user_import, users
+from api.auth import KeyNeeded, Named
+from api.dashboard import AskForecast, AskThroughput, SummaryShown, ThroughputShown
+from api.endpoint import JSON, UPLOADS_AT_ONCE, Call, Endpoint, Resource
+from api.health import HealthShown
+from api.http_wire import (
+    EventShown,
+    FollowerShown,
+    ImportShown,
+    Items,
+    Listed,
+    MessageShown,
+    NewUser,
+    Reschedule,
+    Suppression,
+    UpcomingShown,
+    UserPatch,
+    UserShown,
+    answer,
+)
+from api.messages import ListMessages
+from api.problems import PROBLEMS, problem
+from api.request_wire import NoParameters, Paging
+from api.service import Service
+from api.user_import import ImportPeople
+from api.users import ListUpcoming, ListUsers
+from projections.messages_by_timezone import Forecast, ZoneLoad
+
+USERS: Final = "/v1/users"
+IMPORT: Final = "/v1/users/import"
+USER: Final = "/v1/users/{id:uuid}"
+SUPPRESS: Final = f"{USER}/suppress"
+MESSAGES: Final = "/v1/messages"
+MESSAGE: Final = "/v1/messages/{id:uuid}"
+RESCHEDULE: Final = f"{MESSAGE}/reschedule"
+MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
+UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
+MISSING, GONE, TAKEN, REFUSED = (404,), (404, 410), (409,), (404, 409)
+
+
+def document(_: Call[NoParameters]) -> Response:
+    """This description."""
+    return answer(openapi.describe(ROUTES))
+
+
+# fmt: off
+ROUTES: Final = (
+    Endpoint("GET", USERS, users.list_users, query=ListUsers, gives=Listed[UserShown]),
+    Endpoint("POST", USERS, users.create_user, media=JSON, body=NewUser, status=201, gives=UserShown, problems=TAKEN),
+    Endpoint("POST", IMPORT, user_import.import_people, query=ImportPeople, media=UPLOADS, streamed=True, gives=ImportShown),
+    Endpoint("GET", USER, users.get_user, gives=UserShown, problems=GONE),
+    Endpoint("PATCH", USER, users.patch_user, media=MERGE_PATCH, body=UserPatch, gives=UserShown, problems=GONE),
+    Endpoint("DELETE", USER, users.delete_user, status=204, problems=MISSING),
+    Endpoint("POST", SUPPRESS, users.suppress, media=JSON, body=Suppression, optional=True, gives=UserShown, problems=GONE),
+    Endpoint("POST", f"{USER}/unsuppress", users.unsuppress, gives=UserShown, problems=GONE),
+    Endpoint("GET", f"{USER}/upcoming", users.list_upcoming, query=ListUpcoming, gives=Items[UpcomingShown], problems=GONE),
+    Endpoint("GET", f"{USER}/events", users.list_user_events, query=Paging, gives=Listed[EventShown], problems=MISSING),
+    Endpoint("GET", MESSAGES, messages.list_messages, query=ListMessages, gives=Listed[MessageShown]),
+    Endpoint("GET", MESSAGE, messages.get_message, gives=MessageShown, problems=MISSING),
+    Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=MISSING),
+    Endpoint("POST", f"{MESSAGE}/cancel", messages.cancel, gives=MessageShown, problems=REFUSED),
+    Endpoint("POST", RESCHEDULE, messages.reschedule, media=JSON, body=Reschedule, gives=MessageShown, problems=REFUSED),
+    Endpoint("GET", "/v1/dashboard/summary", dashboard.summary, gives=SummaryShown),
+    Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),
+    Endpoint("GET", "/v1/dashboard/throughput", dashboard.throughput, query=AskThroughput, gives=ThroughputShown),
+    Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Items[Forecast]),
+    Endpoint("GET", "/v1/projections", projections.list_projections, gives=Items[FollowerShown]),
+    Endpoint("GET", "/metrics", health.metrics, gives=str, produces="text/plain"),
+    Endpoint("GET", "/healthz", health.healthz, gives=HealthShown, open=True),
+    Endpoint("GET", "/readyz", health.readyz, gives=HealthShown, problems=(503,), open=True),
+    Endpoint("GET", "/openapi.json", document, gives=dict[str, Any], open=True),
+    Endpoint("GET", "/docs", openapi.docs, gives=str, produces="text/html", open=True),
+)
+# fmt: on
+
+
+def make_app(service: Service) -> Starlette:
+    """The HTTP API as an ASGI application. It owns nothing of the service: whoever opened it closes it."""
+    uploads = CapacityLimiter(UPLOADS_AT_ONCE)
+    by_path = groupby(ROUTES, key=lambda endpoint: endpoint.path)
+    app = Starlette(
+        routes=[Route(path, Resource(service, tuple(endpoints), uploads)) for path, endpoints in by_path],
+        middleware=[
+            Middleware(Named),
+            Middleware(KeyNeeded, service.keys, frozenset(endpoint.path for endpoint in ROUTES if endpoint.open)),
+        ],
+        exception_handlers=dict.fromkeys((HTTPException, *PROBLEMS), _refuse),
+    )
+    app.router.redirect_slashes = False  # one address for one thing
+    return app
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    return problem(error)

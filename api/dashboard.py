@@ -1,0 +1,98 @@
+"""What do the dashboards show? Numbers only, from the read models."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.responses import Response
+
+from api import http_wire
+from api.endpoint import Call
+from api.http_wire import Items, answer
+from api.request_wire import NoParameters, known_zone
+from domain.errors import Invalid, Problem
+from domain.scheduled_message import Status
+from projections import analytics_view, message_log, messages_by_timezone
+from projections.analytics_view import ANALYTICS_VIEW, LatenessBucket, Throughput
+from projections.message_log import MESSAGE_LOG
+from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, Forecast, ZoneLoad
+
+MOST_DAYS: Final = 366
+TWO_DAYS: Final = timedelta(hours=48)
+
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class SummaryShown(Struct, frozen=True):
+    """How many messages are in each status now."""
+
+    messages: dict[Status, int]
+
+
+class ThroughputShown(Struct, frozen=True):
+    """What came into each status, by UTC hour, and how late what was sent was."""
+
+    hours: list[Throughput]
+    lateness: list[LatenessBucket]
+
+
+class AskThroughput(NoParameters, frozen=True, kw_only=True):
+    """Which UTC days, both included; the last seven if not said."""
+
+    first: date | None = msgspec.field(name="from", default=None)
+    last: date | None = msgspec.field(name="to", default=None)
+    timezone: http_wire.Zone | None = None
+    type: str | None = None
+
+
+class AskForecast(NoParameters, frozen=True, kw_only=True):
+    """Which due instants, half-open; the next 48 hours if not said."""
+
+    start: Instant | None = msgspec.field(name="from", default=None)
+    end: Instant | None = msgspec.field(name="to", default=None)
+
+
+def summary(call: Call[NoParameters]) -> Response:
+    """How many messages are in each status now."""
+    call.wait_for(MESSAGE_LOG)
+    with call.service.reading() as (cursor, _):
+        return answer(SummaryShown(message_log.totals(cursor)))
+
+
+def timezones(call: Call[NoParameters]) -> Response:
+    """What waits in each zone, the one that is due first at the top."""
+    call.wait_for(MESSAGES_BY_TIMEZONE)
+    with call.service.reading() as (cursor, _):
+        zones: list[ZoneLoad] = messages_by_timezone.zones(cursor)
+    return answer(Items(zones))
+
+
+def throughput(call: Call[AskThroughput]) -> Response:
+    """What came into each status hour by hour, and how late what was sent was."""
+    asked = call.query
+    known_zone(asked.timezone)
+    last = asked.last or call.now.date()
+    first = asked.first or last - timedelta(days=6)
+    _within(first, last, timedelta(days=MOST_DAYS))
+    call.wait_for(ANALYTICS_VIEW)
+    with call.service.reading() as (cursor, _):
+        hours = analytics_view.throughput(cursor, first, last, timezone=asked.timezone, message_type=asked.type)
+        return answer(ThroughputShown(hours, analytics_view.lateness(cursor, first, last, message_type=asked.type)))
+
+
+def forecast(call: Call[AskForecast]) -> Response:
+    """What falls due, by minute and zone."""
+    start = call.query.start or call.now
+    end = call.query.end or start + TWO_DAYS
+    _within(start, end, timedelta(days=MOST_DAYS))
+    call.wait_for(MESSAGES_BY_TIMEZONE)
+    with call.service.reading() as (cursor, _):
+        minutes: list[Forecast] = messages_by_timezone.forecast(cursor, start, end)
+    return answer(Items(minutes))
+
+
+def _within(start: Any, end: Any, most: timedelta) -> None:
+    """Raises Invalid."""
+    if not timedelta(0) <= end - start <= most:
+        raise Invalid([Problem("to", f"must not lie before `from`, nor more than {most.days} days after it")])

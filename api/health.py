@@ -1,0 +1,51 @@
+"""Is it alive, is it ready, and how much has it done?"""
+
+from http import HTTPStatus
+from typing import Literal
+
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from starlette.responses import Response
+
+from api.endpoint import Call
+from api.http_wire import answer
+from api.projections import followers
+from api.request_wire import NoParameters
+
+
+class HealthShown(Struct, frozen=True, omit_defaults=True):
+    """`red` names what is not as it should be."""
+
+    status: Literal["alive", "ready", "not ready"]
+    red: list[str] = []
+
+
+def healthz(_: Call[NoParameters]) -> Response:
+    """Whether the process lives."""
+    return answer(HealthShown("alive"))
+
+
+def readyz(call: Call[NoParameters]) -> Response:
+    """Whether the database, the broker and the read models are there."""
+    red = list(call.service.ready())
+    if red:
+        return answer(HealthShown("not ready", red), HTTPStatus.SERVICE_UNAVAILABLE)
+    return answer(HealthShown("ready"))
+
+
+def metrics(call: Call[NoParameters]) -> Response:
+    """This process's metrics, and each follower's lag, in Prometheus' text format."""
+    text = generate_latest(REGISTRY) + generate_latest(_lags(call))
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _lags(call: Call[NoParameters]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    events = Gauge("ninebell_follower_lag_events", "Events not read yet", ["follower"], registry=registry)
+    seconds = Gauge("ninebell_follower_lag_seconds", "Age of the oldest of them", ["follower"], registry=registry)
+    parked = Gauge("ninebell_follower_parked_events", "Events it could not apply", ["follower"], registry=registry)
+    for follower in followers(call):
+        events.labels(follower.name).set(follower.lag_events)
+        seconds.labels(follower.name).set(follower.lag_seconds)
+        parked.labels(follower.name).set(follower.parked)
+    return registry

@@ -1,0 +1,92 @@
+"""Messages over HTTP: find them, see what happened to one, cancel it, move it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from api import http_wire
+from api.endpoint import Call
+from api.http_wire import Listed, Reschedule, answer, event_page, logged_shown, message_shown
+from api.request_wire import NoParameters, Paging, decode_body, known_zone
+from application.cancel_message import cancel_message
+from application.ports import Position
+from application.reschedule_message import RescheduleMessage, reschedule_message
+from domain.errors import Invalid, MessageUnknown, Problem
+from domain.scheduled_message import Status
+from projections import message_log
+from projections.message_log import MESSAGE_LOG, Asked
+
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class ListMessages(Paging, frozen=True, kw_only=True):
+    """Which messages are asked for; `from` and `to` are instants on due_at, half-open."""
+
+    status: Status | None = None
+    type: str | None = None
+    timezone: http_wire.Zone | None = None
+    user_id: UUID | None = None
+    since: Instant | None = msgspec.field(name="from", default=None)
+    until: Instant | None = msgspec.field(name="to", default=None)
+
+
+def list_messages(call: Call[ListMessages]) -> Response:
+    """Messages by due instant."""
+    asked = call.query
+    known_zone(asked.timezone)
+    if asked.type is not None and asked.type not in call.service.types:
+        raise Invalid([Problem("type", f"is none of {', '.join(call.service.types)}")])
+    call.wait_for(MESSAGE_LOG)
+    wanted = Asked(
+        status=asked.status,
+        message_type=asked.type,
+        timezone=asked.timezone,
+        user_id=asked.user_id,
+        due_from=asked.since,
+        due_before=asked.until,
+    )
+    with call.service.reading() as (cursor, _):
+        page = message_log.page(cursor, wanted, asked.cursor, asked.limit)
+    return answer(Listed([logged_shown(message) for message in page.items], page.next))
+
+
+def get_message(call: Call[NoParameters]) -> Response:
+    """One message."""
+    call.wait_for(MESSAGE_LOG)
+    with call.service.reading() as (cursor, _):
+        message = message_log.one(cursor, call.id)
+    if message is None:
+        raise MessageUnknown
+    return answer(logged_shown(message))
+
+
+def list_message_events(call: Call[Paging]) -> Response:
+    """What happened to a message, oldest first."""
+    history = call.service.store.history("messages", call.id)
+    if not history:
+        raise MessageUnknown
+    return answer(event_page(history, call.query.cursor, call.query.limit))
+
+
+def cancel(call: Call[NoParameters]) -> Response:
+    """Send nothing for this occasion; refused once a worker has the message."""
+    return _shown(call, cancel_message(call.id, call.service.store, call.origin, call.now))
+
+
+def reschedule(call: Call[NoParameters]) -> Response:
+    """Send this message at another instant; refused once a worker has it."""
+    due_at = decode_body(call.body, Reschedule).due_at.astimezone(UTC)
+    command = RescheduleMessage(call.id, due_at)
+    return _shown(call, reschedule_message(command, call.service.store, call.origin, call.now))
+
+
+def _shown(call: Call[NoParameters], position: Position) -> Response:
+    """The message as its stream says, as no read model may have come so far yet."""
+    state = call.service.store.load_messages([call.id])[call.id].state
+    if state is None:
+        raise MessageUnknown
+    return answer(message_shown(call.id, state), position=position)

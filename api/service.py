@@ -1,0 +1,56 @@
+"""What do the routes need of the rest?"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.import_users import Staging
+from application.ports import Clock, EventStore, Position
+from domain.message_type import MessageTypes
+from projections.projection import Cursor, Projection, Sealer
+
+MEBIBYTE: Final = 1024 * 1024
+
+
+class Followers(Protocol):
+    """How far the read models and process managers have come."""
+
+    def status(self, now: datetime) -> Sequence[Struct]:
+        """One of each, with the fields of `http_wire.FollowerShown`. Raises StoreUnavailable."""
+
+    def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float) -> bool:
+        """Whether the read model has seen these positions within the time. Raises StoreUnavailable."""
+
+
+class Keys(Protocol):
+    """Who may call."""
+
+    def name_of(self, key: str) -> str | None:
+        """The name of this key, None for an unknown one. Raises StoreUnavailable."""
+
+
+Reading = Callable[[], AbstractContextManager[tuple[Cursor, Sealer]]]
+"""Opens one transaction on the read models. Raises StoreUnavailable."""
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """Everything the routes call. All of it may block, none of it is called on the event loop."""
+
+    store: EventStore
+    clock: Clock
+    types: MessageTypes
+    reading: Reading
+    followers: Followers
+    keys: Keys
+    staging: Callable[[], AbstractContextManager[Staging]]
+    ready: Callable[[], Sequence[str]]
+    """What is not as it should be, by name: database, broker, projections."""
+    new_id: Callable[[], UUID] = uuid7
+    max_body_bytes: int = MEBIBYTE
+    wait_seconds: float = 5.0
+    """How long a query waits for the positions it was given."""

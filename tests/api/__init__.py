@@ -1,0 +1,1 @@
+"""How does Ninebell answer over HTTP?"""
