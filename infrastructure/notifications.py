@@ -9,6 +9,7 @@ from threading import Condition, Event, Thread
 from types import TracebackType
 from typing import Final, Self
 
+import psycopg
 from psycopg import Connection
 
 from application.ports import LOGS, Log, StoreUnavailable
@@ -18,6 +19,7 @@ CHANNEL: Final[dict[Log, str]] = {"users": "ninebell_users", "messages": "ninebe
 LOG_OF: Final = {channel: log for log, channel in CHANNEL.items()}
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.2
+STOP_LOOK_SECONDS: Final = 0.2
 MOST_RECONNECT_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 5.0
 
@@ -89,8 +91,13 @@ class Announcer(_Daemon):
         while not self._stopping.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._logs or self._stopping.is_set())
-                channels, self._logs = [CHANNEL[log] for log in self._logs], set()
-            connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
+                logs, self._logs = self._logs, set()
+            try:
+                channels = [CHANNEL[log] for log in logs]
+                connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
+            except psycopg.Error:
+                self.announce(logs)  # over the next connection
+                raise
 
     def _interrupt(self) -> None:
         with self._changed:
@@ -131,7 +138,7 @@ class Wakeups(_Daemon):
             connection.execute(f"LISTEN {channel}")
         self.poke(*LOGS)  # whatever was announced while nobody listened
         while not self._stopping.is_set():
-            for notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+            for notice in connection.notifies(timeout=STOP_LOOK_SECONDS, stop_after=1):
                 self.poke(LOG_OF[notice.channel])
 
 

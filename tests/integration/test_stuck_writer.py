@@ -1,0 +1,72 @@
+"""Does a log go on when a process freezes in the middle of an append?"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from infrastructure.event_log import TABLES
+from infrastructure.watchdog import LONGEST_HOLD_SECONDS, Watchdog
+from tests.integration.stuck_writer import HOW
+from tests.store_stage import CLI, NOW, of_message, open_store, scheduled
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 15
+
+
+@contextmanager
+def stuck_writer(dsn: str, how: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.integration.stuck_writer", dsn, how]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "holding\n"
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_frozen_client_frees_the_others_within_fifteen_seconds(migrated_database: str, how: str) -> None:
+    with (
+        open_store(migrated_database, keep_trying_seconds=1) as store,
+        stuck_writer(migrated_database, how),
+        Watchdog(store.database),
+    ):
+        with store.database.transaction() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE_SECONDS}s'")
+            TABLES["messages"].lock(cursor)
+        message = uuid4()
+        assert store.append([of_message(message, 0, scheduled())], CLI, NOW).lost == frozenset()
+        assert store.head().messages == store.history("messages", message)[0].position
+
+
+def test_who_holds_a_lock_for_less_than_ten_seconds_is_let_be(migrated_database: str) -> None:
+    with open_store(migrated_database) as store:
+        watchdog = Watchdog(store.database)
+        with store.database.transaction() as cursor:
+            TABLES["messages"].lock(cursor)
+            assert watchdog.step(100.0) == []
+            assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS - 0.1) == []
+        assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS) == []
+        with store.database.transaction() as cursor:
+            TABLES["messages"].lock(cursor)
+            assert watchdog.step(200.0) == [], "another transaction, even of the same backend, begins to count anew"
+
+
+def test_who_waits_for_a_lock_is_not_taken_for_its_holder(migrated_database: str) -> None:
+    with open_store(migrated_database) as store, ThreadPoolExecutor(1) as threads:
+        watchdog = Watchdog(store.database)
+        with store.database.transaction() as cursor:
+            TABLES["messages"].lock(cursor)
+            waiting = threads.submit(store.append, [of_message(uuid4(), 0, scheduled())], CLI, NOW)
+            while not cursor.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").rowcount:
+                pass
+            watchdog.step(0.0)
+            assert {pid for pid, _, _ in watchdog._since} == {cursor.connection.info.backend_pid}
+        assert waiting.result().lost == frozenset()
