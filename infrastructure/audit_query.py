@@ -31,21 +31,20 @@ _LEADS: Final[dict[str, Status]] = {
 }
 
 # A stream per row, then streams alike counted together: by date and version of the ID, whether the stream begins by being
-# scheduled, whether no version is missing, whether it was sent once at most, and the last event that changed the status.
+# scheduled, whether no version is missing, whether it was sent once at most, and the last event that changed the status: the
+# greatest text of a padded version and a name, as an ordered array of names takes twice as long.
 CENSUS: Final = """
 WITH streams AS (
-    SELECT left(originator_id::text, 15) AS date_of_id,
+    SELECT originator_id,
         bool_or(originator_version = 1 AND topic = %(scheduled)s) AS begun,
         min(originator_version) = 1 AND max(originator_version) = count(*) AS whole,
         count(*) FILTER (WHERE topic = %(sent)s) <= 1 AS once,
-        (array_agg(
-            CASE topic WHEN %(resolved)s THEN topic || ' ' || (convert_from(state, 'utf8')::jsonb #>> '{event,outcome}')
-                       ELSE topic END
-            ORDER BY originator_version DESC
-        ) FILTER (WHERE topic <> %(silent)s))[1] AS last
+        max((to_char(originator_version, 'FM000000000') || CASE topic
+            WHEN %(resolved)s THEN topic || ' ' || (convert_from(state, 'utf8')::jsonb #>> '{event,outcome}')
+            ELSE topic END) COLLATE "C") FILTER (WHERE topic <> %(silent)s) AS last
     FROM messages WHERE notification_id <= %(until)s GROUP BY originator_id
 )
-SELECT date_of_id, begun, whole, once, last, count(*) FROM streams GROUP BY 1, 2, 3, 4, 5
+SELECT left(originator_id::text, 15), begun, whole, once, substr(last, 10), count(*) FROM streams GROUP BY 1, 2, 3, 4, 5
 """
 
 
@@ -82,14 +81,15 @@ def gather_evidence(database: Database) -> Evidence:
         # Years of messages are read here by nobody in a hurry, and without a lock.
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '60s'")
+        cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute("SET LOCAL enable_partitionwise_aggregate = on")
         head = _number(cursor, "SELECT max(notification_id) FROM messages")
         read = _number(
             cursor, "SELECT position FROM positions WHERE follower = %s ORDER BY version DESC LIMIT 1", MESSAGE_LOG.name
         )
         now = _census(cursor, head)
-        then = now if read == head else _census(cursor, read)
         shown = {(row.occasion, row.status): row.messages for row in message_log.count_rows(cursor)} if _built(cursor) else None
+        then = now if shown is None or read == head else _census(cursor, read)
     faults = tuple(f"{fault}: {streams}" for fault, streams in sorted(now.faults.items()))
     return Evidence(now.scheduled, now.standing, faults, then.standing, shown)
 
