@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from threading import Condition, Event, Thread
 from types import TracebackType
 from typing import Final, Self
@@ -90,10 +91,8 @@ class Elector:
             self._thread.join(STOP_SECONDS)
         if leadership := self._leadership:
             self._become(None)
-            with self._database.cursor() as cursor:
-                cursor.execute(
-                    "UPDATE leader_bumps SET released = true WHERE role = %b AND epoch = %b", (leadership.role, leadership.epoch)
-                )
+            with suppress(StoreUnavailable):  # then our silence tells
+                self._release(leadership)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -122,6 +121,12 @@ class Elector:
             (self._role, self._leadership and self._leadership.epoch),
         )
         return self._leadership if cursor.rowcount == 1 else None
+
+    def _release(self, leadership: Leadership) -> None:
+        with self._database.cursor() as cursor:
+            cursor.execute(
+                "UPDATE leader_bumps SET released = true WHERE role = %b AND epoch = %b", (leadership.role, leadership.epoch)
+            )
 
     def _look(self, cursor: Cursor[Row], monotonic_seconds: float) -> Leadership | None:
         cursor.execute("SELECT epoch, counter, released FROM leader_bumps WHERE role = %b", (self._role,))

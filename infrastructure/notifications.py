@@ -59,8 +59,9 @@ class _Daemon:
                 with self._database.direct() as connection, translated():
                     patience = RECONNECT_SECONDS
                     self._work(connection)
-            except StoreUnavailable as error:
-                logger.warning("%s lost its connection (%s), next try in %.1f s", self._thread.name, error, patience)
+            except (StoreUnavailable, psycopg.Error) as error:
+                kind = type(error.__cause__ or error).__name__
+                logger.warning("%s lost its connection (%s), next try in %.1f s", self._thread.name, kind, patience)
                 self._stopping.wait(patience)
                 patience = min(2 * patience, MOST_RECONNECT_SECONDS)
 

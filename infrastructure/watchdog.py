@@ -9,6 +9,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Final, Self
 
+import psycopg
 from psycopg import Cursor
 
 from application.ports import StoreUnavailable
@@ -76,9 +77,9 @@ class Watchdog:
             try:
                 for pid in self.step(time.monotonic()):
                     logger.warning("ended backend %d: it held a log's lock for more than %.0f s", pid, self._longest_hold_seconds)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, psycopg.Error) as error:
                 self._since = {}
-                logger.warning("the watchdog can't see who holds the logs (%s)", error)
+                logger.warning("the watchdog can't free the logs (%s)", type(error.__cause__ or error).__name__)
 
 
 def _end(cursor: Cursor[Row], pid: int) -> bool:
