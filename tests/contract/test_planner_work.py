@@ -1,0 +1,146 @@
+"""Does the planner's transaction keep its two tables as promised?"""
+
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from application.ports import Begin, NextOccasion, PlannedMessage, PlannerWork, PositionLost
+from domain.message_id import message_id
+from domain.user import UserSuppressed
+from tests.fakes import PlannerMemory
+from tests.planner_scene import EVE, MemoryScene, Scene, ada, postgres_scene
+
+MAY, JUNE, NEVER = date(2027, 5, 15), date(2027, 6, 15), date(2000, 1, 1)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    if request.param == "memory":
+        yield MemoryScene(PlannerMemory())
+        return
+    with postgres_scene(request.getfixturevalue("migrated_database")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def begin(scene: Scene) -> Begin[PlannerWork]:
+    return scene.begin
+
+
+def row(user_id: UUID, occasion: date, tzdata: str = "2026f") -> PlannedMessage:
+    return PlannedMessage(user_id, "BIRTHDAY", occasion, message_id(user_id, "BIRTHDAY", occasion), tzdata=tzdata, type_version=1)
+
+
+def put(begin: Begin[PlannerWork], *rows: PlannedMessage) -> None:
+    with begin() as work:
+        work.put_planned(rows)
+
+
+def test_planned_rows_are_found_by_person_and_date(begin: Begin[PlannerWork]) -> None:
+    ada_id, bob, stranger = uuid4(), uuid4(), uuid4()
+    put(begin, row(ada_id, MAY), row(ada_id, JUNE), row(bob, MAY), row(stranger, JUNE))
+    with begin() as work:
+        assert {(found.user_id, found.occasion) for found in work.planned([ada_id, bob], JUNE)} == {(ada_id, JUNE)}
+        assert sorted(work.planned([ada_id], MAY), key=lambda found: found.occasion) == [row(ada_id, MAY), row(ada_id, JUNE)]
+        assert work.planned([], NEVER) == []
+
+
+def test_messages_lead_to_their_people(begin: Begin[PlannerWork]) -> None:
+    ada_id = uuid4()
+    put(begin, row(ada_id, MAY))
+    known = message_id(ada_id, "BIRTHDAY", MAY)
+    with begin() as work:
+        assert work.users_planned([known, uuid4()]) == {known: ada_id}
+
+
+def test_a_row_put_again_says_what_it_is_derived_from_now(begin: Begin[PlannerWork]) -> None:
+    ada_id = uuid4()
+    put(begin, row(ada_id, MAY, tzdata="2025a"))
+    put(begin, replace(row(ada_id, MAY), type_version=2))
+    with begin() as work:
+        assert work.planned([ada_id], NEVER) == [replace(row(ada_id, MAY), type_version=2)]
+
+
+def test_the_next_occasions_of_a_person_are_replaced_together(begin: Begin[PlannerWork]) -> None:
+    ada_id, bob = uuid4(), uuid4()
+    with begin() as work:
+        both = [NextOccasion(ada_id, "BIRTHDAY", MAY), NextOccasion(ada_id, "ANNIVERSARY", JUNE)]
+        work.put_occasions([ada_id, bob], [*both, NextOccasion(bob, "BIRTHDAY", MAY)])
+    with begin() as work:
+        work.put_occasions([ada_id], [NextOccasion(ada_id, "BIRTHDAY", JUNE)])
+    with begin() as work:
+        found = work.occasions_until(JUNE, 10)
+    assert found == [NextOccasion(bob, "BIRTHDAY", MAY), NextOccasion(ada_id, "BIRTHDAY", JUNE)]
+
+
+def test_occasions_come_oldest_first_page_by_page(begin: Begin[PlannerWork]) -> None:
+    people = [uuid4() for _ in range(5)]
+    dates = [date(2027, 5, day) for day in (9, 3, 7, 1, 5)]
+    with begin() as work:
+        work.put_occasions(people, [NextOccasion(who, "BIRTHDAY", day) for who, day in zip(people, dates, strict=True)])
+    with begin() as work:
+        assert [found.occasion.day for found in work.occasions_until(date(2027, 5, 7), 3)] == [1, 3, 5]
+        assert [found.occasion.day for found in work.occasions_until(date(2027, 5, 7), 10)] == [1, 3, 5, 7]
+        assert work.occasions_until(NEVER, 10) == []
+
+
+def test_rows_under_an_older_tzdata_come_by_message_id(begin: Begin[PlannerWork]) -> None:
+    people = sorted(uuid4() for _ in range(4))
+    old = sorted((row(who, MAY, tzdata="2025c") for who in people[:3]), key=lambda found: found.message_id)
+    put(begin, *old, row(people[3], MAY, tzdata="2026f"), row(people[0], date(2027, 4, 30), tzdata="2025c"))
+    put(begin, row(people[1], date(2027, 5, 1), tzdata="2026g"))
+    with begin() as work:
+        assert work.planned_under_other("2026f", date(2027, 5, 2), None, 2) == old[:2]
+        assert work.planned_under_other("2026f", date(2027, 5, 2), old[1].message_id, 2) == old[2:]
+        assert work.planned_under_other("2025c", NEVER.replace(year=2026), None, 10) == []
+
+
+def test_whoever_is_forgotten_leaves_no_row(begin: Begin[PlannerWork]) -> None:
+    ada_id, bob = uuid4(), uuid4()
+    put(begin, row(ada_id, MAY), row(bob, MAY), row(bob, date(2027, 5, 14)), row(bob, date(2026, 3, 1)))
+    with begin() as work:
+        work.put_occasions([ada_id, bob], [NextOccasion(who, "BIRTHDAY", JUNE) for who in (ada_id, bob)])
+        work.forget([ada_id], date(2027, 5, 15))
+    with begin() as work:
+        assert work.planned([ada_id, bob], NEVER) == [row(bob, MAY)]
+        assert [found.user_id for found in work.occasions_until(JUNE, 10)] == [bob]
+
+
+def test_what_was_put_before_a_failure_is_not_kept(begin: Begin[PlannerWork]) -> None:
+    ada_id = uuid4()
+    with pytest.raises(ZeroDivisionError), begin() as work:
+        work.put_planned([row(ada_id, MAY)])
+        work.put_occasions([ada_id], [NextOccasion(ada_id, "BIRTHDAY", JUNE)])
+        _ = 1 // 0
+    with begin() as work:
+        assert work.planned([ada_id], NEVER) == []
+        assert work.occasions_until(JUNE, 10) == []
+
+
+def test_facts_are_followed_once(scene: Scene) -> None:
+    life = ada(scene)
+    life.say(UserSuppressed("complaint"), at=EVE)
+    with scene.begin() as work:
+        stretch = work.follow("users", 1)
+        assert ([event.stream_id for event in stretch.events], stretch.more) == ([life.user_id], True)
+        work.followed("users", stretch.position)
+    with scene.begin() as work:
+        stretch = work.follow("users", 10, frozenset({UserSuppressed}))
+        assert [type(event.event) for event in stretch.events] == [UserSuppressed]
+        work.followed("users", stretch.position)
+        assert not work.follow("users", 10).events
+
+
+def test_of_two_that_read_the_same_facts_only_one_keeps_what_it_did(scene: Scene) -> None:
+    life = ada(scene)
+    with pytest.raises(PositionLost), scene.begin() as second:
+        position = second.follow("users", 10).position
+        with scene.begin() as first:
+            first.followed("users", first.follow("users", 10).position)
+        second.put_planned([row(life.user_id, MAY)])
+        second.followed("users", position)
+    with scene.begin() as work:
+        assert work.planned([life.user_id], NEVER) == []
