@@ -149,7 +149,7 @@ class _Draft:
             if wanted.send_before > self.slot.person.since and not any(map(_stands, others)):
                 self._schedule(wanted)
         elif message.status in decide.ALLOWED["reinstate"]:
-            if not self._too_late(wanted, message) and not any(map(_stands, others)):
+            if not self._over(wanted, message) and not any(map(_stands, others)):
                 self._reinstate(wanted, message)
         elif message.pending and not message.in_doubt:
             if any(other.uses_year_up for other in others):
@@ -213,6 +213,11 @@ class _Draft:
         self.versions.setdefault(message_id, self.streams.version(message_id))
         self.events.setdefault(message_id, []).extend(events)
         self.streams.add(message_id, events)
+
+    def _over(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:
+        """Not to be reinstated: too late, by an operator's deadline too; or by another clock that is ahead of this one."""
+        expired_so = message.reason == "late_window" and (wanted.due_at, wanted.timezone) == (message.due_at, message.timezone)
+        return expired_so or message.send_before is not None or self._too_late(wanted, message)
 
     def _too_late(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:
         """Past its window; for whoever moved, also past its date there (EDGE-CASES 9)."""

@@ -140,6 +140,7 @@ class Life:
             "cancelled": MessageCancelled(**repeated, reason="suppressed"),
             "cancelled by operator": MessageCancelled(**repeated, reason="operator"),
             "expired": MessageExpired(**repeated, reason="zone_moved"),
+            "too late": MessageExpired(**repeated, reason="late_window"),
         }
         if state in ends:
             self.scene.tell("messages", wanted, ends[state], at=at, who="worker")

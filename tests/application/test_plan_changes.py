@@ -76,6 +76,39 @@ def test_each_change_meets_each_state(scene: Scene, change: str, state: str) -> 
     assert life.seen(BIRTHDAY) == (before if expected == SAME else expected)
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_elsewhere_plans_nothing(scene: Scene, change: str) -> None:
+    life = ada(scene, birthday="1990-09-01")
+    life.plan(EVE)
+    life.say(CHANGES[change], at=LATER)
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY) == "nothing"
+    assert life.seen(NEXT_DAY) == ("scheduled" if change == "birthday" else "nothing")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("scheduled", BACK),
+        ("requested", BACK),
+        ("claimed", "requested"),
+        ("sent", "sent"),
+        ("retrying", NO_MORE),
+        ("in_doubt", NO_MORE),
+        ("cancelled", BACK),
+        ("cancelled by operator", "cancelled operator"),
+        ("expired", BACK),
+        ("abandoned", "abandoned rejected"),
+    ],
+)
+def test_unsuppressed_again_only_what_no_provider_heard_of_comes_back(scene: Scene, state: str, expected: str) -> None:
+    life = found_in(scene, state)
+    for fact in (UserSuppressed("bounce"), UserUnsuppressed()):
+        life.say(fact, at=LATER)
+        life.plan(LATER)
+    assert life.seen(BIRTHDAY) == expected
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_a_moved_birthday_is_planned_unless_the_year_is_used_up(scene: Scene, state: str) -> None:
     life = found_in(scene, state)
@@ -189,6 +222,22 @@ def test_unsuppressed_again_it_is_sent_after_all(scene: Scene) -> None:
     life.say(UserUnsuppressed(), at=LATER)
     life.plan(LATER)
     assert life.story(BIRTHDAY) == ["MessageScheduled", "MessageCancelled suppressed", "MessageReinstated"]
+
+
+def test_what_the_dispatcher_called_too_late_is_not_brought_back_by_a_slower_clock(scene: Scene) -> None:
+    life = ada(scene)
+    life.plan(EVE)
+    life.becomes("too late", BIRTHDAY, utc("2027-05-15 23:00:01"))
+    life.plan(utc("2027-05-15 22:59:59"))
+    assert life.seen(BIRTHDAY) == "expired late_window"
+
+
+def test_an_operators_deadline_stays(scene: Scene) -> None:
+    life = found_in(scene, "expired")
+    life.redriven(BIRTHDAY, EVE, LATER)
+    life.becomes("expired", BIRTHDAY, LATER)
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY) == "expired zone_moved"
 
 
 def test_unsuppressed_too_late_it_stays_cancelled(scene: Scene) -> None:
