@@ -1,0 +1,193 @@
+"""The commands. Exit: 0 done, 1 done but something found, 2 wrong usage or settings, 3 a dependency is not reachable."""
+
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from application.ports import BusUnavailable, StoreUnavailable
+from ops.settings import Settings, WrongSettings, read_settings
+
+FOUND: Final = 1
+WRONG: Final = 2
+UNREACHABLE: Final = 3
+
+app = App(
+    name="ninebell",
+    help="Sends each person's birthday, anniversary and holiday message at nine in the morning where that person is.",
+    version_flags=["--version"],
+)
+
+
+@app.command
+def up(
+    *,
+    sink_delay_ms: float = 0,
+    sink_error_rate: float = 0,
+    sink_throttle_rate: float = 0,
+    sink_cut_rate: float = 0,
+    sink_seed: int | None = None,
+) -> int:
+    """Run everything in one process: PostgreSQL from the wheel, an in-process bus, a sink. Ctrl-C stops it.
+
+    Example: ninebell up
+    """
+    from ops.sink_app import SinkOptions
+    from ops.up import run_up
+
+    options = SinkOptions(sink_delay_ms, sink_error_rate, sink_throttle_rate, sink_cut_rate, sink_seed)
+    return run_up(_settings(), options)
+
+
+@app.command
+def run(
+    *roles: str,
+    delay_ms: float = 0,
+    error_rate: float = 0,
+    throttle_rate: float = 0,
+    cut_rate: float = 0,
+    seed: int | None = None,
+) -> int:
+    """Run one or more roles as a process: api projections planner dispatcher worker sink.
+
+    Needs DATABASE_URL, and AMQP_URL unless all of dispatcher and worker are in this one process. The options are the sink's.
+
+    Examples:
+      ninebell run api projections
+      ninebell run worker
+      ninebell run sink --delay-ms 50 --error-rate 0.01
+    """
+    from ops.sink_app import SinkOptions
+    from ops.up import run_roles
+
+    return run_roles(roles, _settings(), SinkOptions(delay_ms, error_rate, throttle_rate, cut_rate, seed))
+
+
+@app.command(name="import")
+def import_(
+    file: Path,
+    /,
+    *,
+    dry_run: bool = False,
+    rejects: Path | None = None,
+    first_occasion: date | None = None,
+    readmit: bool = False,
+    json: bool = False,
+) -> int:
+    """Import people from a CSV file (or NDJSON, by its ending .ndjson). A second import of the same file changes nothing.
+
+    Examples:
+      ninebell import people.csv
+      ninebell import people.csv --dry-run --rejects rejects.csv
+      ninebell import people.csv --first-occasion 2027-01-01
+
+    Parameters
+    ----------
+    dry_run
+        Check and count, and change nothing.
+    rejects
+        Write the rejected lines (line,field,reason) to this CSV file.
+    first_occasion
+        Schedule nothing dated earlier for new people; today where each lives, if not given.
+    readmit
+        Let an erased person's external_id register again.
+    json
+        Print the report as JSON.
+    """
+    from application.import_users import ImportOptions
+    from ops.import_people import import_people
+
+    options = ImportOptions(first_occasion=first_occasion, dry_run=dry_run, readmit=readmit)
+    return import_people(file, _settings(), options, rejects, as_json=json)
+
+
+@app.command
+def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
+    """Say what a user (UUID or external_id) gets next, why then, and what became of each message.
+
+    Example: ninebell explain crm-0000002
+    """
+    from ops.explain import explain as say
+
+    return say(user, _settings(), days, as_json=json)
+
+
+@app.command
+def audit(*, json: bool = False) -> int:
+    """Prove that scheduled = sent + cancelled + expired + abandoned + in doubt + pending, from the events alone.
+
+    Exits 1 if it does not add up. Example: ninebell audit --json
+    """
+    from ops.audit import audit as add_up
+
+    return add_up(_settings(), as_json=json)
+
+
+@app.command
+def doctor(*, json: bool = False) -> int:
+    """Print every setting, and see that the database, the broker and the rules of this machine are right.
+
+    Exits 1 with a warning, 3 if something can't be reached. Example: ninebell doctor
+    """
+    from ops.doctor import doctor as examine
+
+    return examine(_settings(), as_json=json)
+
+
+@app.command
+def simulate(
+    *,
+    people: Path,
+    from_: Annotated[date, Parameter(name="--from")],
+    to: date,
+    out: Path,
+) -> int:
+    """Run the real planner, dispatcher and worker over a span of local dates on a simulated clock and a database of its own.
+
+    Example: ninebell simulate --people tests/data/people-10k.csv --from 2027-01-01 --to 2028-01-01 --out year.csv
+    """
+    from ops.simulate import simulate as play
+
+    return play(people, from_, to, out, _settings())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script."""
+    return _answered(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
+
+
+def _settings() -> Settings:
+    return read_settings()
+
+
+def _answered(command: Callable[[], object]) -> int:
+    """The exit code; what a person can mend is one clear line, not a traceback."""
+    from ops.roles import FATAL
+
+    try:
+        result = command()
+    except CycloptsError as error:
+        return _refused(WRONG, f"{error}\nninebell --help lists the commands, ninebell COMMAND --help their options.")
+    except (WrongSettings, *FATAL) as error:
+        return _refused(WRONG, str(error))
+    except (StoreUnavailable, BusUnavailable) as error:
+        return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
+    except KeyboardInterrupt:
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _dependency(error: Exception) -> str:
+    return "The database (DATABASE_URL)" if isinstance(error, StoreUnavailable) else "The broker (AMQP_URL)"
+
+
+def _refused(code: int, line: str) -> int:
+    print(line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""`ninebell doctor`: every setting, and whether what they name is there and fit for use."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+from psycopg import Connection
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from application.ports import BusUnavailable, StoreUnavailable
+from domain.timezones import NAMES, TZDATA_VERSION
+from infrastructure.clock import SystemClock
+from infrastructure.database import Row
+from infrastructure.partitions import strays
+from ops.at_hand import at_hand
+from ops.settings import Settings, described
+from ops.wiring import Parts
+
+Verdict = Literal["ok", "warning", "unreachable"]
+ECHO_SECONDS: Final = 2.0
+LARGEST_CLOCK_DIFFERENCE_SECONDS: Final = 5.0
+LONGEST_LAG_SECONDS: Final = 60.0
+LEAST_FREE_BYTES: Final = 1 << 30
+WAIT_FOR_BUS_SECONDS: Final = 5.0
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at."""
+
+    what: str
+    verdict: Verdict
+    said: str
+
+
+def doctor(settings: Settings, *, as_json: bool) -> int:
+    """0 when all is well, 1 with a warning, 3 when something is not reachable."""
+    findings = [*_examined(settings), *_disk(settings)]
+    if as_json:
+        shown = [{"name": name, "value": value} for name, value, _ in described(settings)]
+        sys.stdout.buffer.write(msgspec.json.encode({"settings": shown, "findings": findings}) + b"\n")
+    else:
+        _show(settings, findings)
+    verdicts = {finding.verdict for finding in findings}
+    return 3 if "unreachable" in verdicts else 1 if "warning" in verdicts else 0
+
+
+def _examined(settings: Settings) -> Iterator[Finding]:
+    yield Finding("time zones", "ok", f"tzdata {TZDATA_VERSION} of the pinned package, {len(NAMES)} names")
+    try:
+        with at_hand(settings, "doctor") as parts:
+            for look in LOOKS:
+                yield look(parts)
+    except StoreUnavailable as error:
+        yield Finding("database", "unreachable", f"DATABASE_URL does not answer ({error})")
+    yield asyncio.run(_broker(settings))
+
+
+def _database(parts: Parts) -> Finding:
+    with parts.database.connect() as connection:
+        version = _one(connection, "SELECT current_setting('server_version')")
+        migrations = _one(connection, "SELECT max(number) FROM schema_migrations")
+    return Finding("database", "ok", f"PostgreSQL {version}, schema {migrations}, master key fits")
+
+
+def _pooler(parts: Parts) -> Finding:
+    """A transaction pooler between us and PostgreSQL loses notifications, and every session setting."""
+    with parts.database.direct() as ear, parts.database.direct() as mouth:
+        ear.execute("LISTEN ninebell_doctor")
+        mouth.execute("NOTIFY ninebell_doctor")
+        if any(True for _ in ear.notifies(timeout=ECHO_SECONDS, stop_after=1)):
+            return Finding("notifications", "ok", "heard at once")
+    return Finding("notifications", "warning", "LISTEN hears nothing: connect to PostgreSQL itself, not to a transaction pooler")
+
+
+def _clock(parts: Parts) -> Finding:
+    difference = (parts.clock.now() - SystemClock().now()).total_seconds()
+    verdict: Verdict = "ok" if abs(difference) < LARGEST_CLOCK_DIFFERENCE_SECONDS else "warning"
+    return Finding("clock", verdict, f"the database's clock, which decides, is {difference:+.1f} s from this machine's")
+
+
+def _months(parts: Parts) -> Finding:
+    with parts.database.connect() as connection:
+        count = strays(connection)
+    if count:
+        return Finding("months", "warning", f"{count} rows lie in the default partition of messages: IDs that are no message's")
+    return Finding("months", "ok", "the default partition of messages is empty")
+
+
+def _followers(parts: Parts) -> Finding:
+    followers = parts.followers.status(parts.clock.now())
+    parked = [f"{follower.name} has {follower.parked} parked events" for follower in followers if follower.parked]
+    behind = [
+        f"{follower.name} is {follower.lag_events} events and {follower.lag_seconds:.0f} s behind: does it run?"
+        for follower in followers
+        if follower.lag_seconds > LONGEST_LAG_SECONDS
+    ]
+    troubles = [*parked, *behind]
+    return Finding("followers", "warning" if troubles else "ok", "; ".join(troubles) or f"all {len(followers)} have caught up")
+
+
+LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers)
+
+
+async def _broker(settings: Settings) -> Finding:
+    from infrastructure.rabbitmq import RabbitBus
+
+    if settings.amqp_url is None:
+        return Finding("broker", "ok", "none: send commands stay within the process")
+    bus = RabbitBus(settings.amqp_url.get_secret_value())
+    try:
+        await bus.connect(WAIT_FOR_BUS_SECONDS)
+        waiting = await bus.depth(settings.channel)
+    except BusUnavailable as error:
+        return Finding("broker", "unreachable", f"AMQP_URL: {error}")
+    finally:
+        await bus.close()
+    return Finding("broker", "ok", f"answers; {waiting} send commands wait for {settings.channel}")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    if settings.data_dir.exists():
+        free = shutil.disk_usage(settings.data_dir).free
+        verdict: Verdict = "ok" if free > LEAST_FREE_BYTES else "warning"
+        yield Finding("disk", verdict, f"{free / LEAST_FREE_BYTES:.1f} GiB free for {settings.data_dir}")
+
+
+def _one(connection: Connection[Row], query: str) -> object:
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _show(settings: Settings, findings: list[Finding]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("setting", "value", "meaning")
+    for row in described(settings):
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for finding in findings:
+        console.print(f"{finding.verdict:12}{finding.what}: {finding.said}", markup=False)

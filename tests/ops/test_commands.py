@@ -1,0 +1,180 @@
+"""Do the commands do what they say, on a real database, and end with the right exit code?"""
+
+import json
+
+import pytest
+
+from ops.cli import main
+
+MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+HEADER = "external_id,first_name,last_name,email,timezone,birthday,country,message_types\n"
+ADA = "ada,Ada,Lovelace,ada@example.com,Asia/Kathmandu,1990-05-15,NP,BIRTHDAY;ANNIVERSARY\n"
+BOB = "bob,Bob,,bob@example.com,Mars/Olympus,,,\n"
+
+
+@pytest.fixture
+def run(migrated_database, monkeypatch, capsys):
+    """Runs a command on a fresh database: exit code, standard output, standard error."""
+    monkeypatch.setenv("DATABASE_URL", migrated_database)
+    monkeypatch.setenv("NINEBELL_MASTER_KEY", MASTER_KEY)
+
+    def command(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def people(tmp_path):
+    def write(text, name="people.csv"):
+        file = tmp_path / name
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def report_of(run, *arguments):
+    code, out, _ = run("import", *arguments, "--json")
+    return code, json.loads(out)
+
+
+def test_an_import_says_what_became_of_every_line(run, people):
+    code, report = report_of(run, people(HEADER + ADA + BOB))
+    assert code == 1
+    assert (report["accepted"], report["rejected"]) == (1, 1)
+    assert report["rejections"][0]["line"] == 3
+    assert report["rejections"][0]["field"] == "timezone"
+
+
+def test_a_second_import_of_the_same_file_changes_nothing(run, people):
+    file = people(HEADER + ADA)
+    assert report_of(run, file) == (0, report_of_counts(accepted=1))
+    assert report_of(run, file) == (0, report_of_counts(unchanged=1))
+
+
+def report_of_counts(**counts):
+    names = ("accepted", "changed", "unchanged", "superseded", "rejected")
+    return {**dict.fromkeys(names, 0), **counts, "rejections": []}
+
+
+def test_a_dry_run_counts_and_changes_nothing(run, people):
+    file = people(HEADER + ADA)
+    assert report_of(run, file, "--dry-run")[1]["accepted"] == 1
+    assert report_of(run, file)[1]["accepted"] == 1
+
+
+def test_rejected_lines_go_to_the_file_asked_for(run, people, tmp_path):
+    rejects = tmp_path / "rejects.csv"
+    code, out, err = run("import", people(HEADER + BOB), "--rejects", rejects)
+    assert code == 1
+    assert rejects.read_text().splitlines()[0] == "line,field,reason"
+    assert rejects.read_text().splitlines()[1].startswith("2,timezone,")
+    assert "1 rejected" in out
+    assert "line 2: timezone" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (HEADER + 'ada,"Ada', "breaks off"),
+        ("external_id,first_name\n", "email"),
+        (HEADER.replace("country", "shoe_size"), "column 7"),
+    ],
+    ids=["breaks-off", "missing-column", "unknown-column"],
+)
+def test_a_file_that_cannot_be_imported_is_refused_whole(run, people, text, named):
+    code, _, err = run("import", people(text))
+    assert code == 2
+    assert named in err
+    assert "nothing was imported" in err
+
+
+def test_a_file_that_is_not_there_is_named(run):
+    code, _, err = run("import", "/nowhere/people.csv")
+    assert code == 2
+    assert "/nowhere/people.csv" in err
+
+
+def test_ndjson_is_imported_by_its_ending(run, people):
+    line = {"external_id": "ada", "first_name": "Ada", "email": "ada@example.com", "timezone": "Europe/London"}
+    assert report_of(run, people(json.dumps(line) + "\n", "people.ndjson"))[1]["accepted"] == 1
+
+
+def test_explain_names_date_zone_offset_instant_and_rule(run, people):
+    run("import", people(HEADER + ADA), "--first-occasion", "2020-01-01")
+    code, out, _ = run("explain", "ada")
+    assert code == 0
+    assert "09:00:00 in Asia/Kathmandu (UTC+05:45)" in out
+    assert "T03:15:00Z, rule plain, tzdata 20" in out
+    assert "nothing comes of ANNIVERSARY" in out
+    assert "ada@example.com" not in out
+
+
+def test_explain_says_why_there_is_no_such_user(run):
+    code, _, err = run("explain", "nobody")
+    assert code == 2
+    assert "no user has this ID" in err
+
+
+def test_explain_speaks_json(run, people):
+    run("import", people(HEADER + ADA))
+    code, out, _ = run("explain", "ada", "--json")
+    assert code == 0
+    assert json.loads(out)["messages"][0]["type"] == "BIRTHDAY"
+
+
+def test_an_audit_of_nothing_adds_up(run):
+    code, out, _ = run("audit", "--json")
+    assert code == 0
+    assert json.loads(out)["balanced"] is True
+
+
+def test_doctor_prints_every_setting_with_secrets_masked(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "NINEBELL_MASTER_KEY" in out
+    assert MASTER_KEY not in out
+    assert "tzdata 20" in out
+
+
+def test_a_broker_that_is_not_there_is_unreachable_to_doctor(run, monkeypatch):
+    monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
+    code, out, _ = run("doctor", "--json")
+    assert code == 3
+    assert "AMQP_URL" in str([finding for finding in json.loads(out)["findings"] if finding["verdict"] == "unreachable"])
+
+
+def test_a_database_that_is_not_there_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    monkeypatch.setenv("NINEBELL_MASTER_KEY", MASTER_KEY)
+    assert main(["audit"]) == 3
+    assert "DATABASE_URL" in capsys.readouterr().err
+
+
+def test_another_master_key_is_refused_for_a_database_that_holds_users(run, people, monkeypatch):
+    run("import", people(HEADER + ADA))
+    monkeypatch.setenv("NINEBELL_MASTER_KEY", MASTER_KEY.replace("M", "N"))
+    code, _, err = run("audit")
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert "NINEBELL_MASTER_KEY" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["dance"], "dance"), (["run", "butler"], "butler"), (["run", "worker"], "AMQP_URL"), (["import"], "FILE")],
+    ids=["command", "role", "worker-without-broker", "no-file"],
+)
+def test_wrong_usage_is_refused_with_a_hint(run, arguments, named):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert named in err
+
+
+def test_every_command_has_help_with_an_example(capsys):
+    for command in ("up", "run", "import", "explain", "audit", "doctor", "simulate"):
+        assert main([command, "--help"]) == 0
+        assert f"ninebell {command}" in capsys.readouterr().out
