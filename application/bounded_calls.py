@@ -47,6 +47,8 @@ class BoundedCalls:
                 batch.one_made()
             finally:
                 self._open.discard(line)
+        # At once, not when the loop comes round to it: whoever asks next must not count on a line that has ended.
+        self._lines.discard(line)
 
 
 class _Batch:

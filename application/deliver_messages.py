@@ -95,13 +95,11 @@ class Deliverer:
         return claims
 
     def _start(self, tokens: Mapping[UUID, UUID], incarnation: UUID, now: datetime) -> dict[UUID, Stream[Dispatch]]:
-        """Dispatch ID → its stream, of those that are ours now."""
+        """Dispatch ID → its stream, of those that are ours now; by its token the store knows a claim it wrote before."""
         won: dict[UUID, Stream[Dispatch]] = {}
         open_ = list(tokens)
         while open_:
             streams = self._patiently(self._store.load_dispatches, open_)
-            # Our token may be there already: a commit whose acknowledgement was lost.
-            won |= {id_: s for id_, s in streams.items() if s.state and s.state.claim_token == tokens[id_]}
             free = [id_ for id_ in open_ if (state := streams[id_].state) and state.status == "requested"]
             started = {id_: dispatches.start(streams[id_].state, self._liveness.worker, incarnation, tokens[id_]) for id_ in free}
             groups = [

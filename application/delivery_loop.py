@@ -13,6 +13,7 @@ from application.delivery_outcomes import Outcomes
 from application.ports import Channel, Clock, Delivery, Liveness, SendCommand
 
 MOST_CLAIMED_AT_ONCE: Final = 500  # messages: bounds how long one claim takes
+MOST_AHEAD: Final = 1_000  # messages claimed and not answered, where a crash can be cleared up
 MOST_RECORDED_AT_ONCE: Final = 10  # dispatches in one append
 LEASE_LOOK_SECONDS: Final = 0.1
 
@@ -36,7 +37,7 @@ class DeliveryLoop:
         self._steps, self._clock, self._liveness, self._finish_within = steps, clock, liveness, finish_within_seconds
         round_ = channel.concurrency * channel.bulk
         # A crash leaves in doubt what is claimed: where nobody can clear that up, no more than the open calls.
-        self._most_claimed = max(2 * round_, 200) if channel.idempotent or channel.askable else round_
+        self._most_claimed = max(2 * round_, MOST_AHEAD) if channel.idempotent or channel.askable else round_
         self._taken: deque[Delivery] = deque()
         self._answered: deque[tuple[Claim, Delivery, Outcomes]] = deque()
         self._sending: set[asyncio.Task[None]] = set()
