@@ -20,12 +20,12 @@ Ninebell is up. Ctrl-C stops it; started again it goes on where it was.
 """
 KEY: Final = """\
   API key    {key}
-             It is shown this once: keep it. It goes into the header Authorization: Bearer ...
+             It is shown this once. Keep it: export NINEBELL_API_KEY={key}
 """
 TRY: Final = """\
 Try next
   ninebell import tests/data/people-10k.csv
-  curl -H "Authorization: Bearer $KEY" http://{listen}/v1/projections
+  curl -H "Authorization: Bearer $NINEBELL_API_KEY" http://{listen}/v1/projections
   ninebell explain crm-0000002
 """
 
