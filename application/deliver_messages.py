@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from application.ports import (
     Answer,
     Channel,
     Clock,
-    Delivery,
+    Deliveries,
     EventStore,
     Group,
     Liveness,
@@ -188,7 +188,7 @@ class Deliverer:
 
     # the loop
 
-    async def run(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event, finish_within_seconds: float = 30) -> None:
+    async def run(self, deliveries: Deliveries, stop: asyncio.Event, finish_within_seconds: float = 30) -> None:
         """Work until told to stop or nothing more comes; then finish what is claimed, and put the rest back.
 
         Raises an ExceptionGroup of what went wrong: StoreUnavailable when outcomes could not be stored in time.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from application.claims import Claim
 from application.delivery_outcomes import Outcomes
-from application.ports import Channel, Clock, Delivery, Liveness, SendCommand
+from application.ports import Channel, Clock, Deliveries, Delivery, Liveness, SendCommand
 
 MOST_CLAIMED_AT_ONCE: Final = 500  # messages: bounds how long one claim takes
 MOST_AHEAD: Final = 1_000  # messages claimed and not answered, where a crash can be cleared up
@@ -45,7 +45,7 @@ class DeliveryLoop:
         self._news_to_claim, self._news_to_record = asyncio.Event(), asyncio.Event()
         self._told_to_stop = self._taken_all = self._sent_all = False
 
-    async def run(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event) -> None:
+    async def run(self, deliveries: Deliveries, stop: asyncio.Event) -> None:
         """See Deliverer.run."""
         try:
             async with asyncio.TaskGroup() as stages:
@@ -66,8 +66,10 @@ class DeliveryLoop:
         except BaseException:
             self._steps.end()
             raise
+        finally:
+            await deliveries.aclose()
 
-    async def _take(self, deliveries: AsyncIterator[Delivery]) -> None:
+    async def _take(self, deliveries: Deliveries) -> None:
         async for delivery in deliveries:
             self._taken.append(delivery)
             self._news_to_claim.set()

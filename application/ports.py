@@ -313,6 +313,17 @@ class Delivery(Protocol):
         """Let another worker have it."""
 
 
+class Deliveries(Protocol):
+    """An asynchronous iterator over what comes from the bus. A cancelled `anext` loses nothing."""
+
+    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+
+    async def __anext__(self) -> Delivery: ...
+
+    async def aclose(self) -> None:
+        """Take no more, and give back what is not acknowledged."""
+
+
 class Bus(Protocol):
     """At-least-once transport of send commands. Holds only what workers can take in the next seconds."""
 
@@ -328,7 +339,7 @@ class Bus(Protocol):
     async def publish(self, commands: Sequence[SendCommand]) -> None:
         """Returns once every command is safely with the broker. Raises BusUnavailable: then any of them may or may not be."""
 
-    def consume(self, channel: str, prefetch: int) -> AsyncIterator[Delivery]:
+    def consume(self, channel: str, prefetch: int) -> Deliveries:
         """Deliveries of every region of a channel, at most `prefetch` unacknowledged; goes on after reconnecting."""
 
     async def depth(self, channel: str) -> int:

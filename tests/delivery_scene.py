@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Final
@@ -113,7 +113,7 @@ class Handed:
         self.was_put_back += 1
 
 
-async def handed(*deliveries: Delivery, then_wait_for: asyncio.Event | None = None) -> AsyncIterator[Delivery]:
+async def handed(*deliveries: Delivery, then_wait_for: asyncio.Event | None = None) -> AsyncGenerator[Delivery, None]:
     """These deliveries, and then no more; or none until an event."""
     for delivery in deliveries:
         yield delivery

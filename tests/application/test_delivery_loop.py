@@ -164,6 +164,25 @@ async def test_a_database_that_stays_away_ends_the_worker_and_nothing_is_acknowl
     assert delivery.acknowledged == 0
 
 
+async def test_a_stopped_worker_closes_its_deliveries(scene: Scene) -> None:
+    stop, given_back = asyncio.Event(), []
+
+    class Waiting:
+        def __aiter__(self) -> "Waiting":
+            return self
+
+        async def __anext__(self) -> Handed:
+            stop.set()
+            await asyncio.Event().wait()
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            given_back.append(True)
+
+    await scene.worker().run(Waiting(), stop)
+    assert given_back == [True]
+
+
 async def test_a_cancelled_worker_leaves_no_call_behind(scene: Scene) -> None:
     gate = scene.provider.before_answer = Gate(expected=2)
     delivery = Handed(scene.requested(*scene.scheduled(2)))
