@@ -98,6 +98,7 @@ async def test_settling_twice_or_after_the_end_changes_nothing(bus: AnyBus) -> N
     await late.acknowledge()
     async with consuming(bus) as consumer:
         assert await taken(consumer, 1) == [second]
+    assert await bus.depth("mail") == 0
 
 
 async def test_cancelling_a_wait_loses_nothing(bus: AnyBus) -> None:
@@ -132,8 +133,8 @@ async def test_each_region_hands_out_no_more_than_its_share(bus: AnyBus) -> None
         mine = await taken(first, 2 * len(REGIONS), acknowledge=False)
         theirs = await taken(second, len(REGIONS))
         more = asyncio.ensure_future(anext(first))
-        await bus.publish([command()])
-        await taken(second, 1)
+        await bus.publish([command() for _ in range(10)])
+        await taken(second, 10)
         assert not more.done()
         more.cancel()
         await asyncio.wait([more])

@@ -161,6 +161,7 @@ async def test_a_connection_that_is_never_made_was_not_accepted(open_channel: Op
         assert await send(channel) == NotAccepted("connect_timeout")
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_silence_after_the_request_may_be_an_acceptance(open_channel: OpenChannel, idempotent: bool) -> None:
     async with provider(SILENCE) as told:
