@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from infrastructure.user_sealer import UserSealer
 from projections.projection import Projection
 
 AT: Final = datetime(2027, 5, 15, 8, 30, 15, tzinfo=UTC)
+AT_ONCE: Final = timedelta(0)
 KEYRING: Final = Keyring(bytes(range(32)))
 
 
@@ -37,12 +38,12 @@ class ReadModel:
             for table in projection.monthly:
                 ensure_partitions(connection, AT.date(), AT.date(), table)
 
-    def given(self, stream_id: UUID, *events: Event, at: datetime = AT) -> Self:
-        """These things were recorded of one stream, and came in one batch."""
-        return self.given_batch([(stream_id, event) for event in events], at=at)
+    def given(self, stream_id: UUID, *events: Event, at: datetime = AT, apart: timedelta = AT_ONCE) -> Self:
+        """These things were recorded of one stream from `at` on, each so much after the one before, and came in one batch."""
+        return self.given_batch([(stream_id, event) for event in events], at=at, apart=apart)
 
-    def given_batch(self, told: Sequence[tuple[UUID, Event]], at: datetime = AT) -> Self:
-        recorded = [self._record(stream_id, event, at) for stream_id, event in told]
+    def given_batch(self, told: Sequence[tuple[UUID, Event]], at: datetime = AT, apart: timedelta = AT_ONCE) -> Self:
+        recorded = [self._record(stream_id, event, at + number * apart) for number, (stream_id, event) in enumerate(told)]
         with self._database.transaction() as cursor:
             self._projection.project(cursor, recorded, UserSealer(KEYRING, cursor))
         return self

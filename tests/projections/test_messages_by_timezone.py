@@ -69,10 +69,13 @@ def test_a_message_in_doubt_waits_again_once_it_is_requested_again(waiting: Read
     assert [message.message_id for message in pending(cursor)] == [ID]
 
 
-def test_a_late_result_brings_nothing_back(waiting: ReadModel, cursor: Cursor) -> None:
+@pytest.mark.parametrize("status", ["sent", "retrying"])
+def test_a_late_result_neither_brings_a_message_back_nor_takes_it_away(waiting: ReadModel, cursor: Cursor, status: str) -> None:
     late = LateResultRecorded(**REPEATED, dispatch_id=DISPATCH, result="accepted")
-    waiting.given(ID, *HISTORIES["sent"]).given(ID, late)
-    assert pending(cursor) == []
+    waiting.given(ID, *HISTORIES[status])
+    before = pending(cursor)
+    waiting.given(ID, late)
+    assert pending(cursor) == before
 
 
 def test_zones_and_forecast_count_what_waits_under_the_zones_real_name(waiting: ReadModel, cursor: Cursor) -> None:

@@ -1,7 +1,7 @@
 """Does the view say who is greeted, and keep what is personal from everybody without the key?"""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import pytest
@@ -84,7 +84,7 @@ def test_every_change_of_a_detail_is_seen(users: ReadModel, cursor: Cursor, seal
     )
     changes = [kind(**{field: getattr(grace, field) for field in fields}) for kind, fields in CHANGES]
     if batches == 1:
-        users.given(ADA_ID, ADA, *changes)
+        users.given(ADA_ID, ADA, *changes, apart=timedelta(days=1))
     else:
         users.given(ADA_ID, ADA).given(ADA_ID, *changes, at=LATER)
     found = users_view.one(cursor, sealer, ADA_ID)
