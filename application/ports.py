@@ -340,7 +340,10 @@ class Bus(Protocol):
         """Returns once every command is safely with the broker. Raises BusUnavailable: then any of them may or may not be."""
 
     def consume(self, channel: str, prefetch: int) -> Deliveries:
-        """Deliveries of every region of a channel, at most `prefetch` unacknowledged; goes on after reconnecting."""
+        """Deliveries of every region of a channel; goes on after reconnecting.
+
+        `prefetch` of them may be unacknowledged: split evenly over the regions, at least one each, so that none starves.
+        """
 
     async def depth(self, channel: str) -> int:
         """Commands waiting, over all regions."""

@@ -44,6 +44,7 @@ class RabbitBus:
         self._consuming: AbstractRobustConnection | None = None
         self._outlet: Outlet | None = None
         self._consumers: set[RabbitConsumer] = set()
+        self._trouble = "no answer"
 
     async def connect(self, wait_seconds: float) -> None:
         """Returns once the broker answers, at first or again, asked for at most `wait_seconds`. Raises BusUnavailable."""
@@ -55,7 +56,7 @@ class RabbitBus:
                 await self._consuming.ready()
                 await self._outlet.ready()
         except CONNECTION_EXCEPTIONS:
-            raise BusUnavailable(f"no RabbitMQ answers at {address(self._url)}") from None
+            raise BusUnavailable(f"RabbitMQ at {address(self._url)} can't be used: {self._trouble}") from None
 
     @property
     def connected(self) -> bool:
@@ -112,7 +113,8 @@ class RabbitBus:
             try:
                 await connection.connect(ATTEMPT_SECONDS)
             except CONNECTION_EXCEPTIONS as error:
-                log.warning("RabbitMQ at %s: %s, trying again", address(self._url), type(error).__name__)
+                self._trouble = type(error).__name__
+                log.warning("RabbitMQ at %s: %s, trying again", address(self._url), self._trouble)
             else:
                 return connection
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ async def test_a_wiped_broker_is_soon_as_it_was_for_publisher_and_consumer(rabbi
 async def test_a_broker_that_comes_late_is_waited_for() -> None:
     with closing(broker_or_fail()) as broker:
         bus = RabbitBus(broker.url)
-        with pytest.raises(BusUnavailable, match=r"^no RabbitMQ answers at 127\.0\.0\.1:[0-9]+$"):
+        with pytest.raises(BusUnavailable, match=r"^RabbitMQ at 127\.0\.0\.1:[0-9]+ can't be used: AMQPConnectionError$"):
             await bus.connect(0.3)
         assert not bus.connected
         connecting = asyncio.create_task(bus.connect(PATIENCE_SECONDS))
@@ -79,6 +80,14 @@ async def test_a_broker_that_comes_late_is_waited_for() -> None:
         async with aclosing(bus.consume("mail", 5)) as consumer:
             assert await taken(consumer, 1) == [sent]
         await bus.close()
+
+
+async def test_a_wrong_password_is_told_from_no_broker_and_kept_quiet(amqp_url: str) -> None:
+    bus = RabbitBus(re.sub("//([^@/]*@)?", "//nobody:secret@", amqp_url, count=1))
+    with pytest.raises(BusUnavailable, match="Authentication") as caught:
+        await bus.connect(1)
+    assert "secret" not in str(caught.value)
+    await bus.close()
 
 
 async def test_a_bus_that_never_connected_says_so() -> None:
