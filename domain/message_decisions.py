@@ -235,7 +235,7 @@ def abandon(message: ScheduledMessage | None, *, reason: Reason, error: str, dis
     if dispatch_id is not None and known.status not in ALLOWED["abandon"]:
         return record_late(known, dispatch_id, error)
     known = _taken("abandon", known)
-    return [MessageAbandoned(**_repeated(known), reason=reason, error=error)]
+    return [MessageAbandoned(**_repeated(known), reason=reason, error=error, dispatch_id=dispatch_id)]
 
 
 def redrive(

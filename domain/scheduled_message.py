@@ -120,6 +120,7 @@ class FailedOver(MessageEvent, frozen=True, kw_only=True, tag="message.failed_ov
 class MessageAbandoned(MessageEvent, frozen=True, kw_only=True, tag="message.abandoned.v1"):
     reason: Reason
     error: str
+    dispatch_id: UUID | None  # whose answer said so
 
 
 class MessageRedriven(MessageEvent, frozen=True, kw_only=True, tag="message.redriven.v1"):
@@ -230,8 +231,11 @@ def evolve(message: ScheduledMessage | None, event: ScheduledMessageEvent) -> Sc
         case MessageRescheduled() | MessageReinstated():
             moved = {"timezone": event.timezone, "due_at": event.due_at, "rule": event.rule, "tzdata": event.tzdata}
             return replace(message, status=status, reason=event.reason, retry_at=None, **moved)
-        case MessageCancelled() | MessageExpired() | MessageAbandoned():
+        case MessageCancelled() | MessageExpired():
             return replace(message, status=status, reason=event.reason)
+        case MessageAbandoned():
+            doubts = _without(message.doubts, event.dispatch_id) if event.dispatch_id else message.doubts
+            return replace(message, status=status, reason=event.reason, doubts=doubts)
         case SendRequested():
             return replace(message, status=status, attempts=event.attempt, channel=event.channel, dispatch_id=event.dispatch_id)
         case MessageSent():

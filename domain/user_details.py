@@ -31,10 +31,11 @@ class _Wrong(Exception):
     """Why a value is refused. Quotes no name and no address."""
 
 
-def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: datetime) -> Details:
+def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: datetime, today: date | None = None) -> Details:
     """Check and convert what a client said; white space around text is trimmed, an empty text or null clears.
 
     `fields` holds text, but `message_types` may be a list and `attributes` is an object of text; `types` are the known ones.
+    Dates must not lie after `today`; if it is not given, that is the date at `now` where the person lives.
     Raises Invalid naming every wrong field (INTERFACES, People).
     """
     problems = [Problem(name, "is not a field of a person") for name in fields if name not in FIELDS]
@@ -44,7 +45,7 @@ def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: dat
             values[name] = parse(_trimmed(fields.get(name)))
         except _Wrong as wrong:
             problems.append(Problem(name, str(wrong)))
-    problems += _unknown_types(values, types) + _misplaced_dates(values, now)
+    problems += _unknown_types(values, types) + _misplaced_dates(values, today, now)
     if problems:
         raise Invalid(problems)
     return Details(**values)
@@ -188,9 +189,9 @@ def _unknown_types(values: Mapping[str, Any], types: Collection[str]) -> list[Pr
     return [Problem("message_types", f"{name[:64]!r} is not a message type; known are {known}") for name in unknown]
 
 
-def _misplaced_dates(values: Mapping[str, Any], now: datetime) -> list[Problem]:
+def _misplaced_dates(values: Mapping[str, Any], today: date | None, now: datetime) -> list[Problem]:
     """A date must lie between 1900 and today where the person is; with a wrong zone, today is the earliest one on earth."""
-    today = local_date(now, values.get("timezone", "Etc/GMT+12"))
+    today = today or local_date(now, values.get("timezone", "Etc/GMT+12"))
     problems = []
     for name in ("birthday", "anniversary"):
         value = values.get(name)

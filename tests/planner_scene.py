@@ -188,7 +188,7 @@ class Life:
             ),
             "retrying": MessageFailed(**repeated, error="not_accepted:500", retry_count=1, retry_at=at, dispatch_id=dispatch_id),
             "in_doubt": DeliveryInDoubt(**repeated, reason="timeout", channel="sink", dispatch_id=dispatch_id),
-            "abandoned": MessageAbandoned(**repeated, reason="rejected", error="rejected:400"),
+            "abandoned": MessageAbandoned(**repeated, reason="rejected", error="rejected:400", dispatch_id=None),
         }
         return outcomes[state]
 

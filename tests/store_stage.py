@@ -105,4 +105,6 @@ def cancelled() -> MessageCancelled:
 
 def abandoned(error: str) -> MessageAbandoned:
     """As big as its error."""
-    return MessageAbandoned(message_type="BIRTHDAY", timezone="Asia/Tokyo", due_at=NOW, reason="rejected", error=error)
+    return MessageAbandoned(
+        message_type="BIRTHDAY", timezone="Asia/Tokyo", due_at=NOW, reason="rejected", error=error, dispatch_id=None
+    )

@@ -90,7 +90,7 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     DeliveryInDoubt(**REPEATED, reason="timeout", channel="http", dispatch_id=DISPATCH),
     DoubtResolved(**REPEATED, outcome="not_sent", by="key:operator"),
     FailedOver(**REPEATED, from_channel="http", to_channel="smtp"),
-    MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400"),
+    MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400", dispatch_id=DISPATCH),
     MessageRedriven(**REPEATED, by="cli", send_before=LATER),
     DispatchRequested(channel="http", region="europe", message_ids=(MESSAGE, OTHER)),
     DispatchMemberWithdrawn(message_id=MESSAGE),

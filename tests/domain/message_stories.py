@@ -30,7 +30,7 @@ IN_DOUBT = DeliveryInDoubt(**REPEATED, reason="timeout", channel="sink", dispatc
 SUPPRESSED = MessageCancelled(**REPEATED, reason="suppressed")
 BY_OPERATOR = MessageCancelled(**REPEATED, reason="operator")
 EXPIRED = MessageExpired(**REPEATED, reason="late_window")
-ABANDONED = MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400")
+ABANDONED = MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400", dispatch_id=None)
 
 HISTORIES: Final[dict[str, tuple[Event, ...]]] = {
     "nothing": (),

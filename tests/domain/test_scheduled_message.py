@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from domain.event import Event
 from domain.scheduled_message import (
@@ -63,6 +64,7 @@ def test_facts_without_a_beginning_still_load(event: Event) -> None:
         ((RELEASED,), False),
         ((SUPPRESSED,), True),
         ((ABANDONED,), True),
+        ((replace(ABANDONED, dispatch_id=DISPATCH),), False),
         ((LATE,), True),
     ],
     ids=[
@@ -73,7 +75,8 @@ def test_facts_without_a_beginning_still_load(event: Event) -> None:
         "failed after all",
         "never attempted",
         "cancelled",
-        "abandoned",
+        "abandoned by a person",
+        "rejected after all",
         "late",
     ],
 )
