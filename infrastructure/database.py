@@ -64,7 +64,11 @@ class Database:
         self._pool.close()
 
     def __enter__(self) -> Self:
-        self.open()
+        try:
+            self.open()
+        except StoreUnavailable:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,6 +1,7 @@
 """Does one process lead a role, and another take over only once it is silent?"""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -60,6 +61,20 @@ def test_of_two_standbys_one_takes_over(pool: Database) -> None:
         standby.step(START)
     taken = [standby.step(START + SILENCE_SECONDS) for standby in standbys]
     assert [leadership is not None for leadership in taken] == [True, False]
+
+
+def test_of_two_standbys_that_take_over_at_the_same_moment_one_does(pool: Database) -> None:
+    Elector(pool, "planner").step(START)
+    standbys = [Elector(pool, "planner") for _ in range(2)]
+    for standby in standbys:
+        standby.step(START)
+    with ThreadPoolExecutor(2) as threads:
+        with pool.transaction() as cursor:
+            cursor.execute("SELECT FROM leaders FOR SHARE")
+            taking = [threads.submit(standby.step, START + SILENCE_SECONDS) for standby in standbys]
+            while cursor.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount < 2:
+                assert not any(future.done() for future in taking)
+        assert sorted(future.result() is not None for future in taking) == [False, True]
 
 
 def test_a_role_handed_over_is_taken_at_once(pool: Database) -> None:

@@ -93,7 +93,9 @@ def test_listening_begins_again_after_a_cut_and_wakes_everybody(store: PostgresE
 
 
 def test_announcing_goes_on_after_a_cut(store: PostgresEventStore, wakeups: Wakeups) -> None:
+    before = wakeups.heard()
     append(store)
+    wakeups.wait_beyond({"messages": before["messages"]}, LONG_SECONDS)
     before = wakeups.heard()
     with store.database.cursor() as cursor:
         cursor.execute(
