@@ -39,7 +39,12 @@ def occasion_of(message_id: UUID) -> date:
 def month_bounds(year: int, month: int) -> tuple[UUID, UUID]:
     """The IDs between which a month's messages lie, the upper exclusive: the edges of its partition."""
     first = date(year, month, 1)
-    return UUID(int=_first_id(first)), UUID(int=_first_id((first + timedelta(days=31)).replace(day=1)))
+    return date_bounds(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+
+
+def date_bounds(first: date, last: date) -> tuple[UUID, UUID]:
+    """The IDs between which the messages dated `first` to `last` inclusive lie, the upper exclusive."""
+    return UUID(int=_first_id(first)), UUID(int=_first_id(last + timedelta(days=1)))
 
 
 @lru_cache(maxsize=4096)

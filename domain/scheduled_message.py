@@ -255,9 +255,8 @@ def evolve(message: ScheduledMessage | None, event: ScheduledMessageEvent) -> Sc
         case FailedOver():
             return replace(message, status=status, channel=event.to_channel)
         case MessageRedriven():
-            return replace(
-                message, status=status, due_at=event.due_at, send_before=event.send_before, retry_count=0, retry_at=None
-            )
+            again = {"due_at": event.due_at, "send_before": event.send_before, "retry_count": 0, "retry_at": None}
+            return replace(message, status=status, reason="", **again)
         case LateResultRecorded():
             return message
         case _:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from application.ports import Recorded
+from domain.message_id import date_bounds
 from domain.scheduled_message import (
     MessageScheduled,
     ScheduledMessage,
@@ -215,6 +216,10 @@ def page(cursor: Cursor, asked: Asked, after: str | None = None, limit: int = MO
     """
     limit = max(1, min(limit, MOST_ROWS))
     conditions, arguments = _conditions(asked, page_cursor.decode(after) if after else None)
+    if asked.status:
+        # No index knows the status, but the totals know the dates between which there is any such message.
+        conditions.append(sql.SQL("id >= %s AND id < %s"))
+        arguments += _ids_in(cursor, asked.status)
     query = sql.SQL("{} {} ORDER BY due_at, id LIMIT {}").format(
         sql.SQL(SELECT), sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true"), sql.Literal(limit + 1)
     )
@@ -241,6 +246,13 @@ def _conditions(asked: Asked, after: ByDueInstant | None) -> tuple[list[sql.Comp
         conditions.append(sql.SQL("(due_at, id) > (%s, %s)"))
         arguments += [after.due_at, after.message_id]
     return conditions, arguments
+
+
+def _ids_in(cursor: Cursor, status: Status) -> tuple[UUID, UUID]:
+    """Bounds of the IDs of all messages in this status; empty ones where there is none."""
+    cursor.execute("SELECT min(occasion), max(occasion) FROM message_totals WHERE status = %s AND messages > 0", [status])
+    [(first, last)] = cursor.fetchall()
+    return date_bounds(first, last) if first else (UUID(int=0), UUID(int=0))
 
 
 @lru_cache(maxsize=1024)

@@ -1,13 +1,13 @@
 """Has the same occasion always the same ID, and no other one?"""
 
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.message_id import message_id, month_bounds, occasion_of
+from domain.message_id import date_bounds, message_id, month_bounds, occasion_of
 
 ADA = UUID("018f0000-0000-7000-8000-000000000001")
 occasions = st.dates(date(1970, 1, 1), date(9999, 11, 30))
@@ -56,6 +56,16 @@ def test_a_months_bounds_hold_its_messages_and_no_others(user_id: UUID, occasion
 
     assert lower <= message_id(user_id, "BIRTHDAY", occasion) < upper
     assert occasion.replace(day=1) == date(occasion.year, occasion.month, 1)
+
+
+@given(st.uuids(), occasions, st.integers(0, 400))
+def test_dates_bounds_hold_their_messages_and_no_others(user_id: UUID, first: date, days: int) -> None:
+    last = first + timedelta(days=days)
+    lower, upper = date_bounds(first, last)
+
+    assert lower <= message_id(user_id, "BIRTHDAY", first) < upper
+    assert lower <= message_id(user_id, "BIRTHDAY", last) < upper
+    assert not lower <= message_id(user_id, "BIRTHDAY", last + timedelta(days=1)) < upper
 
 
 def test_one_month_ends_where_the_next_begins() -> None:

@@ -12,6 +12,7 @@ from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import (
     DoubtResolved,
+    MessageRedriven,
     MessageRescheduled,
     MessageScheduled,
     ScheduledMessage,
@@ -19,9 +20,10 @@ from domain.scheduled_message import (
     evolve,
 )
 from projections import message_log
-from projections.message_log import MESSAGE_LOG, Asked
+from projections.message_log import MESSAGE_LOG, Asked, LoggedMessage, reason_shown
 from projections.page_cursor import BadCursor
 from projections.projection import Cursor, Projection
+from tests.contract.example_events import EXAMPLES
 from tests.domain.message_stories import (
     DISPATCH,
     DUE,
@@ -143,6 +145,30 @@ def test_however_the_log_is_cut_into_batches_the_row_and_the_totals_come_out_the
     assert {status: number for status, number in message_log.totals(cursor).items() if number} == {"sent": 1}
 
 
+def test_every_event_after_every_history_changes_the_row_as_it_changes_the_aggregate(log: ReadModel, cursor: Cursor) -> None:
+    afterwards = [event for event in EXAMPLES if type(event) in MESSAGE_LOG.kinds and not isinstance(event, MessageScheduled)]
+    stories = [(*history, event, REPEAT, event) for history in HISTORIES.values() if history for event in afterwards]
+    names = [message_id(UUID(int=number), "BIRTHDAY", date(2027, 5, 15)) for number in range(len(stories))]
+    for step in range(6):  # the whole of each story is told an event at a time, so that the row alone carries it on
+        log.given_batch([(name, story[step]) for name, story in zip(names, stories, strict=True) if step < len(story)])
+    for name, story in zip(names, stories, strict=True):
+        found, state = message_log.one(cursor, name), state_of(*story)
+        assert found
+        assert comparable(found) == comparable(state), story
+        assert found.reason == reason_shown(state), story
+
+
+def comparable(message: LoggedMessage | ScheduledMessage) -> list[Any]:
+    return [getattr(message, field) for field in ("status", "timezone", "due_at", "attempts", "channel", "sent_at", "in_doubt")]
+
+
+def test_a_redriven_message_no_longer_says_why_it_was_given_up(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, *HISTORIES["abandoned"]).given(ID, MessageRedriven(**REPEATED, by="cli", send_before=LATER))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason) == ("scheduled", "")
+
+
 def test_what_was_never_scheduled_has_no_row(log: ReadModel, cursor: Cursor) -> None:
     log.given(ID, REQUESTED, SENT)
     assert message_log.one(cursor, ID) is None
@@ -196,6 +222,18 @@ def test_the_list_holds_only_what_was_asked_for(log: ReadModel, cursor: Cursor) 
     assert ids(message_log.page(cursor, Asked(due_from=DUE + timedelta(minutes=1)))) == [renamed, greeting]
     assert ids(message_log.page(cursor, Asked(due_before=DUE + timedelta(minutes=1)))) == [here]
     assert ids(message_log.page(cursor, Asked(status="scheduled", timezone="Europe/London", due_from=DUE))) == [here]
+
+
+def test_a_status_is_found_on_whichever_day_it_is(log: ReadModel, cursor: Cursor) -> None:
+    days = [date(2027, 5, 1), date(2027, 5, 15), date(2027, 6, 30)]
+    names = [message_id(USER, "BIRTHDAY", day) for day in days]
+    log.given_batch([(name, replace(SCHEDULED, occasion=day)) for name, day in zip(names, days, strict=True)])
+    log.given(names[0], REQUESTED, SENT).given(names[2], SUPPRESSED)
+    assert ids(message_log.page(cursor, Asked(status="sent"))) == names[:1]
+    assert ids(message_log.page(cursor, Asked(status="scheduled"))) == names[1:2]
+    assert ids(message_log.page(cursor, Asked(status="cancelled"))) == names[2:]
+    assert ids(message_log.page(cursor, Asked(status="requested"))) == []
+    assert ids(message_log.page(cursor, Asked(status="sent", due_from=DUE + timedelta(days=1)))) == []
 
 
 @pytest.mark.parametrize("cursor_sent", ["nonsense", "é", "W10", "WyIyMDI3LTA1LTE1IiwgMV0", "e30="])
