@@ -262,11 +262,13 @@ def running(store: PostgresEventStore, *projections: Projection) -> Iterator[Non
         threads = [Thread(target=projector.run, args=(stop, wakeups.listener())) for projector in projectors]
         for thread in threads:
             thread.start()
-        yield
-        stop.set()
-        wakeups.poke("users", "messages")
-        for thread in threads:
-            thread.join()
+        try:
+            yield
+        finally:
+            stop.set()
+            wakeups.poke("users", "messages")
+            for thread in threads:
+                thread.join()
 
 
 def test_whoever_sends_a_position_back_reads_what_was_written(store: PostgresEventStore) -> None:
