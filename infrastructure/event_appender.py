@@ -53,6 +53,7 @@ class EncodedGroup(Struct, gc=False):
     rows: list[tuple[Log, NewRow]] = []
     registrations: list[Registration] = []
     erased: list[UUID] = []
+    readmits: bool = False  # may take the external ID of somebody erased
     keyless: list[UUID] = []  # users without a key whose personal data was to be sealed: surely erased meanwhile
 
 
@@ -86,10 +87,11 @@ class EventAppending:
         positions: list[Positions | None] = [None] * len(groups)
         for index, found in self._stored_before(cursor, groups, moved).items():
             positions[index] = found
-        taken = _taken(cursor, groups)
+        taken, erased = _taken(cursor, groups)
         winners: dict[int, EncodedGroup] = {}
         for index, group in enumerate(groups):
-            if positions[index] is None and _stands(group, versions) and taken.isdisjoint(_hashes(group)):
+            barring = taken if group.readmits else taken | erased
+            if positions[index] is None and _stands(group, versions) and barring.isdisjoint(_hashes(group)):
                 if group.keyless:
                     raise KeyGone(f"users without a key: {group.keyless}")
                 winners[index] = group
@@ -101,7 +103,7 @@ class EventAppending:
         return positions
 
     def _encode(self, group: Group, origin: Origin, now: datetime, keys: dict[UUID, DataKey]) -> EncodedGroup:
-        encoded = EncodedGroup()
+        encoded = EncodedGroup(readmits=group.readmit)
         for new in group.appends:
             encoded.checks.append((new.log, new.stream_id, new.version, len(new.events)))
             key = self._key(encoded, new, keys) if new.log == "users" else None
@@ -190,13 +192,15 @@ def _hashes(group: EncodedGroup) -> list[bytes]:
     return [new.external_id_hash for new in group.registrations if new.external_id_hash is not None]
 
 
-def _taken(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> set[bytes]:
-    """External IDs of these groups that belong, or belonged, to someone."""
-    hashes = [hashed for group in groups for hashed in _hashes(group)]
-    if not hashes:
-        return set()
-    cursor.execute("SELECT hmac FROM external_ids WHERE hmac = ANY(%b)", (hashes,), prepare=True)
-    return {bytes(hashed) for (hashed,) in cursor}
+def _taken(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> tuple[set[bytes], set[bytes]]:
+    """External IDs of these groups that belong to someone, and those that belonged to someone erased."""
+    taken: set[bytes] = set()
+    erased: set[bytes] = set()
+    if hashes := [hashed for group in groups for hashed in _hashes(group)]:
+        cursor.execute("SELECT hmac, erased FROM external_ids WHERE hmac = ANY(%b)", (hashes,), prepare=True)
+        for hashed, is_erased in cursor:
+            (erased if is_erased else taken).add(bytes(hashed))
+    return taken, erased
 
 
 def _insert(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions]:
@@ -223,7 +227,8 @@ def _register(cursor: Cursor[Row], new: Sequence[Registration]) -> None:
     if not named:
         return
     cursor.execute(
-        "INSERT INTO external_ids (hmac, user_id) SELECT * FROM unnest(%b::bytea[], %b::uuid[])",
+        "INSERT INTO external_ids (hmac, user_id) SELECT * FROM unnest(%b::bytea[], %b::uuid[])"
+        " ON CONFLICT (hmac) DO UPDATE SET user_id = excluded.user_id, erased = false WHERE external_ids.erased",
         ([one.external_id_hash for one in named], [one.user_id for one in named]),
         prepare=True,
     )

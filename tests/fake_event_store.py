@@ -41,7 +41,8 @@ class FakeEventStore:
         if any(len(self._streams[new.log, new.stream_id]) != new.version for new in group.appends):
             return False
         registered = [event.external_id for new in group.appends for event in new.events if isinstance(event, UserRegistered)]
-        if any(external_id in self._external_ids for external_id in registered if external_id is not None):
+        owners = (self._external_ids.get(external_id) for external_id in registered if external_id is not None)
+        if any(owner is not None and not (group.readmit and owner == "erased") for owner in owners):
             return False
         for new in group.appends:
             for event in new.events:

@@ -151,6 +151,18 @@ def test_an_erasure_leaves_a_redacted_user_whose_external_id_stays_taken(store: 
     assert store.append([of_user(uuid4(), 0, registered("x"))], CLI, NOW).lost == {0}
 
 
+def test_an_erased_external_id_registers_again_only_where_it_is_readmitted(store: EventStore) -> None:
+    ada, again = uuid4(), uuid4()
+    store.append([of_user(ada, 0, registered("ada"))], CLI, NOW)
+    store.append([of_user(ada, 1, UserErased())], CLI, NOW)
+    registration = NewEvents("users", again, 0, (registered("ada"),))
+    assert store.append([Group((registration,))], CLI, NOW).lost == {0}
+    assert store.append([Group((registration,), readmit=True)], CLI, NOW).lost == frozenset()
+    assert store.user_of("ada") == again
+    another = NewEvents("users", uuid4(), 0, (registered("ada"),))
+    assert store.append([Group((another,), readmit=True)], CLI, NOW).lost == {0}
+
+
 def test_a_change_that_meets_an_erasure_is_lost(store: EventStore) -> None:
     ada = uuid4()
     store.append([of_user(ada, 0, registered("x"))], CLI, NOW)
