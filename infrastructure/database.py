@@ -15,14 +15,15 @@ from application.ports import StoreUnavailable
 SCHEMA: Final = "ninebell"
 WAIT_FOR_CONNECTION_SECONDS: Final = 10.0
 
+NAMES: Final = (f"-c search_path={SCHEMA}", "-c timezone=UTC")
 # A session that appends must not hold its locks while its client sleeps; a wait for a lock outlasts the watchdog, which frees it.
 SESSION: Final = (
-    f"-c search_path={SCHEMA}",
-    "-c timezone=UTC",
+    *NAMES,
     "-c idle_in_transaction_session_timeout=2s",
     "-c statement_timeout=30s",
     "-c lock_timeout=20s",
 )
+ALONE: Final = (*NAMES, "-c plan_cache_mode=force_generic_plan")
 NETWORK: Final = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -37,8 +38,20 @@ Row = tuple[Any, ...]
 class Database:
     """A pool of autocommit connections whose every name is looked up in the schema `ninebell`. Safe to share among threads."""
 
-    def __init__(self, dsn: str, *, application_name: str, size: int = 10) -> None:
-        options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *SESSION)).strip()
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        size: int = 10,
+        shared: bool = True,
+        wait_seconds: float = WAIT_FOR_CONNECTION_SECONDS,
+    ) -> None:
+        """At most `size` connections; callers wait for one up to `wait_seconds`.
+
+        Not `shared`: no time-outs protect others, and no connection is tried out before its use.
+        """
+        options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *(SESSION if shared else ALONE))).strip()
         self._conninfo = make_conninfo(dsn, application_name=application_name, options=options, **NETWORK)
         self._pool = ConnectionPool(
             self._conninfo,
@@ -47,15 +60,17 @@ class Database:
             min_size=1,
             max_size=size,
             open=False,
-            check=ConnectionPool.check_connection,  # after a restart of the server, nobody is given a dead connection
-            timeout=WAIT_FOR_CONNECTION_SECONDS,
+            # after a restart of the server, nobody is given a dead connection
+            check=ConnectionPool.check_connection if shared else None,
+            timeout=wait_seconds,
+            reconnect_timeout=wait_seconds,  # its pauses double until it gives up; the next caller begins anew, without one
             name=application_name,
         )
 
-    def open(self, timeout_seconds: float = WAIT_FOR_CONNECTION_SECONDS) -> None:
+    def open(self) -> None:
         """Returns once a connection stands. Raises StoreUnavailable."""
         try:
-            self._pool.open(wait=True, timeout=timeout_seconds)
+            self._pool.open(wait=True, timeout=self._pool.timeout)
         except psycopg.OperationalError as error:
             raise StoreUnavailable(type(error).__name__) from error
 
