@@ -1,0 +1,1 @@
+"""All of it at once: real processes on real servers."""

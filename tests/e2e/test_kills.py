@@ -1,0 +1,158 @@
+"""Is nothing lost, and nothing repeated without a doubt on record, when processes and the broker are killed at work?"""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from tests.e2e.evidence import Evidence
+from tests.e2e.people import ONE_REGION, crowd, next_minute, this_minute
+from tests.e2e.processes import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.processes import Program, Site
+
+pytestmark = pytest.mark.timeout(240)
+
+CROWD = 5_000
+HALF = CROWD // 2
+AFTER_A_KILL = timedelta(seconds=60)
+FEW_CALLS_AT_ONCE = "[channels.sink]\nconcurrency = 12\ncall_timeout_seconds = {}\n"  # so that the work lasts for some seconds
+SLOW = ("--delay-ms", "20")
+
+
+def test_a_killed_worker_loses_nothing_and_only_its_own_claims_are_repeated(apart, database, few_calls):
+    everybody = start_apart(apart, "api", "projections", "planner", "dispatcher", "worker")
+    survivor = apart.start("run", "worker").says("running:")
+    due_at = next_minute(at_least_seconds=12)
+    upload(apart, crowd(CROWD, due_at))
+    apart.until_caught_up()
+    apart.until_sent(HALF)
+    everybody["worker"].kill()
+    killed_at = datetime.now(UTC)
+    until_all_is_sent(apart)
+
+    evidence = Evidence(database, apart.data_dir / "sink.jsonl")
+    print(evidence.told(killed_at))
+    assert len(evidence.calls) == CROWD == evidence.scheduled_before(due_at)
+    assert evidence.first_call_at() >= due_at
+    assert evidence.doubted_workers() == {name_of(everybody["worker"])}
+    assert evidence.repeats_without_doubt_before() == []
+    assert evidence.last_sent_at() < killed_at + AFTER_A_KILL
+    assert survivor.running
+
+
+def test_a_broker_that_loses_everything_half_way_loses_no_message_and_repeats_none(apart, database, broker, few_calls):
+    everybody = start_apart(apart, "api", "projections", "planner", "dispatcher", "worker")
+    apart.start("run", "worker").says("running:")
+    upload(apart, crowd(CROWD, this_minute(), ONE_REGION))
+    apart.until_sent(HALF)
+    broker.kill()
+    killed_at = datetime.now(UTC)
+    broker.wipe()
+    broker.start()
+    until_all_is_sent(apart)
+
+    evidence = Evidence(database, apart.data_dir / "sink.jsonl")
+    print(evidence.told(killed_at))
+    assert evidence.claims_after(killed_at + timedelta(seconds=10)) > 0, "nothing was lost with the broker"
+    assert len(evidence.calls) == CROWD
+    assert evidence.repeated == {}
+    assert evidence.doubts == []
+    assert evidence.last_sent_at() < killed_at + AFTER_A_KILL
+    assert all(program.running for program in everybody.values())
+
+
+def test_standbys_take_over_from_a_killed_planner_and_a_killed_dispatcher(apart, database, data_dir):
+    start_apart(apart, "api", "projections", "worker")
+    planners, dispatchers = leader_and_standby(apart, "planner"), leader_and_standby(apart, "dispatcher")
+    file = data_dir / "people.csv"
+    file.write_bytes(crowd(CROWD, this_minute()))
+    importing = apart.start("import", str(file))
+    importing.until("the planner at work", lambda: apart.lag_of("planner"))
+    planners[0].kill()
+    apart.until_sent(1)
+    dispatchers[0].kill()
+    killed_at = datetime.now(UTC)
+    assert importing.ended() == 0
+    until_all_is_sent(apart)
+
+    evidence = Evidence(database, apart.data_dir / "sink.jsonl")
+    print(evidence.told(killed_at))
+    assert len(evidence.calls) == CROWD
+    assert evidence.repeated == {}
+    for _, standby in (planners, dispatchers):
+        standby.says("leading in epoch 2")
+
+
+def test_everything_in_one_process_killed_half_way_goes_on_when_started_again(embedded, few_calls):
+    embedded.environment |= {"NINEBELL_LEASE_SECONDS": "5"}
+    first = embedded.start("up", "--sink-delay-ms", "20").says("Ninebell is up")
+    upload(embedded, crowd(CROWD, this_minute()))
+    embedded.until_sent(HALF)
+    first.kill()
+    killed_at = datetime.now(UTC)
+    with EmbeddedPostgres.start(embedded.data_dir, guest=True) as left_over:
+        embedded.start("up", "--sink-delay-ms", "20").says("Ninebell is up")
+        until_all_is_sent(embedded)
+        evidence = Evidence(left_over.dsn, embedded.data_dir / "sink.jsonl")
+    print(evidence.told(killed_at))
+    assert len(evidence.calls) == CROWD
+    assert evidence.doubted_workers() == {name_of(first)}
+    assert evidence.repeats_without_doubt_before() == []
+    assert evidence.last_sent_at() < killed_at + AFTER_A_KILL
+
+
+@pytest.fixture
+def few_calls(request: pytest.FixtureRequest, data_dir: Path) -> None:
+    """Settings of the test's installation under which two workers need some seconds for the crowd."""
+    site: Site = request.getfixturevalue("embedded" if "embedded" in request.fixturenames else "apart")
+    path = data_dir / "few-calls.toml"
+    path.write_text(FEW_CALLS_AT_ONCE.format(10 if "apart" in request.fixturenames else 3))
+    site.environment["NINEBELL_CONFIG"] = str(path)
+
+
+def start_apart(site: Site, *roles: str) -> dict[str, Program]:
+    """A process of its own for each of these roles, the API's among them, and for the sink."""
+    programs = {role: site.start("run", role) for role in roles}
+    for program in programs.values():
+        program.says("running:")
+    programs["sink"] = site.start("run", "sink", *SLOW)
+    site.ready(programs["api"])
+    return programs
+
+
+def leader_and_standby(site: Site, role: str) -> tuple[Program, Program]:
+    leader = site.start("run", role).says("leading in epoch 1")
+    return leader, site.start("run", role).says("running:")
+
+
+def name_of(worker: Program) -> str:
+    """As its claims have it."""
+    return f"{socket.gethostname()}-{worker.pid}"
+
+
+def upload(site: Site, people: bytes) -> None:
+    report = site.ask("POST", "/v1/users/import", people, media="text/csv").body
+    assert (report["accepted"], report["rejected"]) == (CROWD, 0)
+
+
+def until_all_is_sent(site: Site) -> None:
+    """At the sink, and as the audit says, which reads nothing but the events."""
+    site.until_sent(CROWD, 120)
+    until("the audit to say that all are sent", lambda: audited(site)["sent"] == CROWD)
+
+
+def audited(site: Site) -> dict[str, int]:
+    audit = site.run("audit", "--json")
+    assert audit.ended() == 0, audit.printed + audit.logged
+    found: dict[str, int] = json.loads(audit.printed)["total"]
+    assert found["scheduled"] == sum(found.values()) - found["scheduled"] == CROWD
+    return found
