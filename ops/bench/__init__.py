@@ -1,0 +1,1 @@
+"""How fast is Ninebell on this machine? One command measures it on real parts that are thrown away afterwards."""

@@ -1,0 +1,129 @@
+"""The command line of the benchmark: `python -m ops.bench` runs every part with small numbers, `python -m ops.bench PART` one."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cyclopts import App
+from rich.console import Console
+
+from infrastructure.postgres_cluster import PostgresNotStarted
+from ops.bench import append as appending
+from ops.bench import burst as bursting
+from ops.bench import schedule as scheduling
+from ops.bench import simulate as simulating
+from ops.bench.broker import NoBroker
+from ops.bench.processes import ProcessFailed
+from ops.bench.report import RESULTS, Result, Tell, show, write
+
+UNREACHABLE: Final = 3
+RUNS: Final = 3
+
+app = App(name="python -m ops.bench", help="Measures Ninebell on this machine, on real parts that are thrown away afterwards.")
+
+
+@app.default
+def smoke(*, runs: int = RUNS, out: Path = RESULTS, amqp_url: str | None = None) -> int:
+    """Every part with small numbers, in under two minutes; each part by itself takes larger ones.
+
+    Examples:
+      python -m ops.bench
+      python -m ops.bench burst --messages 50000
+
+    Parameters
+    ----------
+    runs
+        How often; the median counts.
+    out
+        Directory for the results as JSON.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    small = bursting.Burst(messages=1_000, lead_seconds=5)
+    parts: list[Callable[[Tell], Result]] = [
+        lambda tell: appending.measure((1, 8, 64), 0.5, runs, tell),
+        lambda tell: scheduling.measure(2_000, runs, tell),
+        lambda tell: bursting.measure(small, runs, amqp_url, tell),
+        lambda tell: simulating.measure(100, runs, tell),
+    ]
+    return max(_measured(part, out) for part in parts)
+
+
+@app.command
+def append(*, threads: tuple[int, ...] = (1, 8, 64), seconds: float = 3, runs: int = RUNS, out: Path = RESULTS) -> int:
+    """Events a second through the event store, and how many calls share a commit."""
+    return _measured(lambda tell: appending.measure(threads, seconds, runs, tell), out)
+
+
+@app.command
+def schedule(*, people: int = 20_000, runs: int = RUNS, out: Path = RESULTS) -> int:
+    """People registered, and messages planned for them, a second."""
+    return _measured(lambda tell: scheduling.measure(people, runs, tell), out)
+
+
+@app.command
+def burst(
+    *,
+    messages: int = 5_000,
+    workers: int = 2,
+    zones: tuple[str, ...] = ("Asia/Shanghai",),
+    lead_seconds: float | None = None,
+    amqp_url: str | None = None,
+    runs: int = RUNS,
+    out: Path = RESULTS,
+) -> int:
+    """Messages delivered a second that fall due at one instant: dispatcher, projections, workers, sink, all processes.
+
+    Parameters
+    ----------
+    zones
+        Where people live, evenly; all of them are due at one and the same instant.
+    lead_seconds
+        From the first registration to the due instant: all must be planned and read by then.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    wanted = bursting.Burst(messages=messages, workers=workers, zones=zones, lead_seconds=lead_seconds)
+    return _measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
+
+
+@app.command
+def simulate(*, people: int = 1_000, runs: int = RUNS, out: Path = RESULTS) -> int:
+    """Seconds for a simulated year."""
+    return _measured(lambda tell: simulating.measure(people, runs, tell), out)
+
+
+def _measured(part: Callable[[Tell], Result], out: Path) -> int:
+    try:
+        with _terminated_in_order(), _telling() as tell:
+            result = part(tell)
+    except (NoBroker, PostgresNotStarted, ProcessFailed) as error:
+        print(error, file=sys.stderr)
+        return UNREACHABLE
+    show(result)
+    print(f"written to {write(result, out)}")
+    return 0
+
+
+@contextmanager
+def _telling() -> Iterator[Tell]:
+    """One line that says what goes on; none where nobody watches."""
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Told to end, take servers, processes and directories away as well."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(app(result_action="return_value"))

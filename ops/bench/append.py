@@ -1,0 +1,93 @@
+"""How many events a second does the event store append, and how many callers share a commit?"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+from threading import Barrier, Thread
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.ports import Group, NewEvents, Origin
+from domain.message_id import message_id
+from domain.scheduled_message import MessageScheduled
+from domain.timezones import TZDATA_VERSION
+from infrastructure.event_store import PostgresEventStore
+from ops.bench.ground import ground
+from ops.bench.report import Result, Tell, figures_of
+from ops.wiring import Parts
+
+BENCH: Final = Origin(who="bench")
+MANY: Final = 1_000
+
+
+def measure(threads: Sequence[int], seconds: float, runs: int, tell: Tell) -> Result:
+    """One event a call from so many threads at once, then a thousand a call from one."""
+    shapes = [*((number, 1) for number in threads), (1, MANY)]
+    found: list[dict[tuple[str, str], float]] = []
+    with ground() as place:
+        machine = place.machine()
+        for run in range(runs):
+            with place.fresh(f"append_{run}") as (parts, _):
+                tell(f"append: run {run + 1} of {runs}")
+                found.append({key: value for shape in shapes for key, value in _run(parts, *shape, seconds).items()})
+        at = place.now()
+    return Result(part="append", at=at, machine=machine, settings={"seconds": seconds}, figures=figures_of(found))
+
+
+def _run(parts: Parts, threads: int, a_call: int, seconds: float) -> dict[tuple[str, str], float]:
+    before = _commits(parts)
+    now = parts.clock.now()
+    start = Barrier(threads + 1)
+    calls = [0] * threads
+    until = [0.0]
+    writers = [Thread(target=_write, args=(parts.store, a_call, now, start, until, calls, each)) for each in range(threads)]
+    for writer in writers:
+        writer.start()
+    began = monotonic()
+    until[0] = began + seconds
+    start.wait()
+    for writer in writers:
+        writer.join()
+    took = monotonic() - began
+    name = f"{threads} thread{'s' if threads > 1 else ''}, {a_call:,} a call"
+    events = sum(calls) * a_call
+    return {
+        (name, "events/s"): events / took,
+        (f"{name}: calls sharing a commit", "calls"): sum(calls) / (_commits(parts) - before),
+    }
+
+
+def _write(
+    store: PostgresEventStore, a_call: int, now: datetime, start: Barrier, until: list[float], calls: list[int], place: int
+) -> None:
+    numbers = count()
+    user_id = uuid7()
+    start.wait()
+    while monotonic() < until[0]:
+        store.append([_scheduled(user_id, next(numbers), now) for _ in range(a_call)], BENCH, now)
+        calls[place] += 1
+
+
+def _scheduled(user_id: UUID, number: int, now: datetime) -> Group:
+    """The event of which there are most, with a stream of its own."""
+    event = MessageScheduled(
+        user_id=user_id,
+        message_type="BIRTHDAY",
+        occasion=now.date(),
+        due_at=now,
+        timezone="Asia/Shanghai",
+        rule="plain",
+        tzdata=TZDATA_VERSION,
+        type_version=1,
+    )
+    return Group((NewEvents("messages", message_id(user_id, f"TYPE_{number}", now.date()), 0, (event,)),))
+
+
+def _commits(parts: Parts) -> int:
+    """Every commit leaves its own transaction ID on the rows it wrote."""
+    with parts.database.cursor() as cursor:
+        row = cursor.execute("SELECT count(DISTINCT xmin::text) FROM messages").fetchone()
+    return int(row[0]) if row else 0

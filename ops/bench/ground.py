@@ -1,0 +1,69 @@
+"""Where is it measured: on a PostgreSQL of its own, as durable as in production, with a fresh database for every run?"""
+
+import base64
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+from psycopg import sql
+
+from infrastructure.clock import SystemClock
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from ops.bench.machine import Machine, this_machine
+from ops.installation import opened
+from ops.settings import MASTER_KEY_BYTES, read_settings
+from ops.wiring import Parts, build, prepare
+
+PREFIX: Final = "ninebell-bench-"
+
+
+class Ground(Struct, frozen=True):
+    """A directory that goes away, and a server in it."""
+
+    directory: Path
+    postgres: EmbeddedPostgres
+
+    def now(self) -> datetime:
+        """For the heading of a result."""
+        return SystemClock().now()
+
+    def machine(self, rabbitmq: str = "not used") -> Machine:
+        with psycopg.connect(self.postgres.dsn) as connection:
+            return this_machine(connection, rabbitmq)
+
+    @contextmanager
+    def fresh(self, name: str, **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
+        """The parts of an installation that has never been used, and the settings that let other processes share it."""
+        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        told = {
+            "DATABASE_URL": self.postgres.dsn_of(name),
+            "NINEBELL_MASTER_KEY": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
+            "NINEBELL_DATA_DIR": str(self.directory / name),
+            **environment,
+        }
+        settings = read_settings(told)
+        with opened(settings) as installation:
+            parts = build(settings, installation, name="bench")
+            try:
+                prepare(parts)
+                with parts:
+                    yield parts, told
+            finally:
+                parts.database.close()
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Raises PostgresNotStarted."""
+    with (
+        TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as directory,
+        EmbeddedPostgres.start(directory) as postgres,
+    ):
+        yield Ground(Path(directory), postgres)

@@ -1,0 +1,73 @@
+"""Who is greeted in a benchmark, and how do they come in and get planned?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.plan_messages import Planner
+from application.ports import Group, NewEvents, Origin
+from domain import user
+from domain.timezones import zone
+from domain.user import Details
+from infrastructure.planner_tables import PostgresPlannerWork
+from infrastructure.work import begin_work
+from ops.wiring import Parts
+
+BENCH: Final = Origin(who="bench")
+BATCH: Final = 1_000  # as an import does
+BORN: Final = 1988  # a leap year, so that the benchmark runs on any day
+
+Progress = Callable[[int], None]
+
+
+def crowd(number: int, due_at: datetime, zones: Sequence[str]) -> Iterator[Details]:
+    """So many people, spread evenly over the zones, whose birthday message falls due at this whole second."""
+    moments = [due_at.astimezone(zone(name)) for name in zones]
+    for index in range(number):
+        local = moments[index % len(zones)]
+        yield Details(
+            external_id=f"person-{index}",
+            first_name=f"Given{index}",
+            last_name=f"Family{index}",
+            email=f"person{index}@example.org",
+            timezone=zones[index % len(zones)],
+            birthday=f"{BORN}-{local:%m-%d}",
+            preferred_time=local.time(),
+        )
+
+
+def register(parts: Parts, people: Iterator[Details], first_occasion: datetime, done: Progress) -> int:
+    """How many there were. They are greeted from that instant's date on, wherever it is."""
+    total = 0
+    batch: list[Group] = []
+    for details in people:
+        batch.append(_registration(uuid7(), details, first_occasion))
+        if len(batch) == BATCH:
+            total += _append(parts, batch)
+            done(total)
+            batch = []
+    return total + _append(parts, batch)
+
+
+def plan(parts: Parts, done: Progress) -> None:
+    """Step the real planner until it finds nothing more to do."""
+    planner = Planner(partial(begin_work, parts.store, PostgresPlannerWork, "planner", None), parts.types)
+    steps = 0
+    while planner.step(parts.clock.now()):
+        steps += 1
+        done(steps)
+
+
+def _registration(user_id: UUID, details: Details, first_occasion: datetime) -> Group:
+    first = first_occasion.astimezone(zone(details.timezone)).date()
+    return Group((NewEvents("users", user_id, 0, tuple(user.register(None, user_id, details, first))),))
+
+
+def _append(parts: Parts, batch: list[Group]) -> int:
+    if batch and parts.store.append(batch, BENCH, parts.clock.now()).lost:
+        raise RuntimeError("a new person's external ID was taken")
+    return len(batch)

@@ -1,0 +1,104 @@
+"""How are Ninebell's processes run for a benchmark, and what did each of them cost?"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+ROOT: Final = Path(__file__).parents[2]
+PATIENCE_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 0.05
+PATH: Final = os.defpath
+
+
+class ProcessFailed(Exception):
+    """A process ended, or did not do in time what it was waited for; with its last words."""
+
+
+class Process:
+    """One `ninebell` command, beside us."""
+
+    def __init__(self, name: str, words: tuple[str, ...], environment: Mapping[str, str], printed: Path) -> None:
+        self.name = name
+        self._printed = printed
+        with printed.open("wb") as out:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "ops.cli", *words],
+                env={"PATH": PATH, **environment},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def until_it_says(self, text: str) -> None:
+        """Raises ProcessFailed."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while text not in self._printed.read_text(errors="replace"):
+            self.check()
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"{self.name} did not say {text!r}: {self._last_words()}")
+            time.sleep(LOOK_SECONDS)
+
+    def check(self) -> None:
+        """Raises ProcessFailed if it has ended."""
+        if self._child.poll() is not None:
+            raise ProcessFailed(f"{self.name} ended with code {self._child.returncode}: {self._last_words()}")
+
+    def wait(self) -> None:
+        """Until it ends by itself. Raises ProcessFailed if it ends badly."""
+        if self._child.wait():
+            self.check()
+
+    def ask_to_stop(self) -> None:
+        self._child.terminate()
+
+    def stop(self) -> None:
+        """In good order if it can."""
+        self._child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(STOP_SECONDS)
+        self._child.kill()
+        self._child.wait()
+
+    def _last_words(self) -> str:
+        return self._printed.read_text(errors="replace")[-1000:]
+
+
+@contextmanager
+def running(commands: Mapping[str, tuple[str, ...]], environment: Mapping[str, str], printed: Path) -> Iterator[list[Process]]:
+    """Name → the words of a `ninebell` command. All have ended afterwards."""
+    printed.mkdir(parents=True, exist_ok=True)
+    processes: list[Process] = []
+    try:
+        for name, words in commands.items():
+            processes.append(Process(name, words, environment, printed / f"{name}.txt".replace(" ", "-")))
+        yield processes
+    finally:
+        for process in processes:
+            process.ask_to_stop()
+        for process in processes:
+            process.stop()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Used so far by a process and all its children, those that have ended included."""
+    total = 0.0
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        used = process.cpu_times()
+        total += used.user + used.system + used.children_user + used.children_system
+        for child in process.children():
+            total += cpu_seconds(child.pid)
+    return total

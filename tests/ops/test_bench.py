@@ -1,0 +1,82 @@
+"""Does the benchmark measure what it says, and leave nothing behind?"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from ops.bench import append, burst, schedule, simulate
+from ops.bench.processes import ProcessFailed
+from ops.bench.report import show, write
+from tests.conftest import broker_or_fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ops.bench.report import Result
+    from tests.servers import Broker
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with closing(broker_or_fail()) as broker:
+        broker.start()
+        yield broker
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory of its own for what is temporary, and no new child, once a measurement is over."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield tmp_path
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def told(result: Result, directory: Path) -> dict[str, Any]:
+    """The result as a reader of its file finds it."""
+    show(result)
+    found: dict[str, Any] = json.loads(write(result, directory).read_bytes())
+    assert found["medians"].keys() == {figure["name"] for figure in found["result"]["figures"]}
+    return found
+
+
+def test_callers_that_append_at_once_share_commits(tmp_path: Path) -> None:
+    medians = told(append.measure((1, 8), 0.2, 3, print), tmp_path)["medians"]
+    assert medians["1 thread, 1 a call: calls sharing a commit"] == 1
+    assert medians["8 threads, 1 a call: calls sharing a commit"] > 1
+    assert medians["1 thread, 1,000 a call"] > medians["1 thread, 1 a call"]
+
+
+def test_everybody_registered_is_planned(tmp_path: Path) -> None:
+    found = told(schedule.measure(120, 1, print), tmp_path)
+    assert found["medians"]["both"] < found["medians"]["planned"]
+    assert found["result"]["machine"]["postgresql"].startswith("18")
+
+
+def test_a_burst_is_delivered_by_processes_of_their_own(tmp_path: Path, broker: Broker) -> None:
+    small = burst.Burst(messages=150, workers=1, zones=("Asia/Shanghai", "Australia/Perth"), lead_seconds=5)
+    found = told(burst.measure(small, 1, broker.url, print), tmp_path)
+    assert 0 < found["medians"]["first call after"] <= found["medians"]["lateness p50"] <= found["medians"]["last call after"]
+    assert found["medians"]["CPU of worker 1"] > 0
+    assert found["result"]["machine"]["rabbitmq"][0].isdigit()
+
+
+def test_a_burst_that_falls_due_before_it_is_prepared_is_no_measurement(broker: Broker) -> None:
+    with pytest.raises(ProcessFailed, match="--lead-seconds"):
+        burst.measure(burst.Burst(messages=1, lead_seconds=-1), 1, broker.url, print)
+
+
+def test_a_simulated_year_sends_every_birthday(tmp_path: Path) -> None:
+    found = told(simulate.measure(5, 1, print), tmp_path)
+    assert found["medians"]["a year"] > 0
