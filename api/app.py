@@ -79,10 +79,10 @@ ROUTES: Final = (
     Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Items[Forecast]),
     Endpoint("GET", "/v1/projections", projections.list_projections, gives=Items[FollowerShown]),
     Endpoint("GET", "/metrics", health.metrics, gives=str, produces="text/plain"),
-    Endpoint("GET", "/healthz", health.healthz, gives=HealthShown, open=True),
+    Endpoint("GET", "/healthz", health.healthz, gives=HealthShown, open=True, blocks=False),
     Endpoint("GET", "/readyz", health.readyz, gives=HealthShown, problems=(503,), open=True),
-    Endpoint("GET", "/openapi.json", document, gives=dict[str, Any], open=True),
-    Endpoint("GET", "/docs", openapi.docs, gives=str, produces="text/html", open=True),
+    Endpoint("GET", "/openapi.json", document, gives=dict[str, Any], open=True, blocks=False),
+    Endpoint("GET", "/docs", openapi.docs, gives=str, produces="text/html", open=True, blocks=False),
 )
 # fmt: on
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.message import Message as MimeHeader
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -42,7 +41,11 @@ class Call(Struct, Generic[Q], frozen=True, kw_only=True):
     chunks: Iterator[bytes]  # the body of a streamed route
     origin: Origin
     position: Position | None
-    now: datetime
+
+    @property
+    def now(self) -> datetime:
+        """The clock's time. Raises StoreUnavailable where no database has told it yet."""
+        return self.service.clock.now()
 
     @property
     def id(self) -> UUID:
@@ -62,7 +65,7 @@ class Endpoint(Struct, frozen=True):
 
     method: str
     path: str  # in Starlette's form
-    handler: Callable[[Call[Any]], Response]  # runs in a thread
+    handler: Callable[[Call[Any]], Response]
     query: type[Struct] = NoParameters
     body: Any = None  # its shape
     media: Sequence[str] = ()  # the content types it takes
@@ -73,6 +76,7 @@ class Endpoint(Struct, frozen=True):
     produces: str = "application/json"
     problems: Sequence[int] = ()  # those of its own
     open: bool = False  # needs no key
+    blocks: bool = True  # is run in a thread; the others answer even while every thread waits for the database
 
 
 class Resource:
@@ -97,8 +101,7 @@ class Resource:
         query = decode_query(request.query_params.multi_items(), endpoint.query)
         position = request.headers.get(position_wire.HEADER)
         whole = endpoint.media and not endpoint.streamed
-        called = partial(
-            Call[Any],
+        call = Call(
             service=self._service,
             query=query,
             path=request.path_params,
@@ -109,11 +112,9 @@ class Resource:
             origin=Origin(request.scope["state"].get("who", ""), request.scope["state"]["correlation_id"]),
             position=position_wire.decode(position) if position is not None else None,
         )
-
-        def handle() -> Response:
-            return endpoint.handler(called(now=self._service.clock.now()))  # the clock may ask the database
-
-        return await anyio.to_thread.run_sync(handle, limiter=self._uploads if endpoint.streamed else None)
+        if not endpoint.blocks:
+            return endpoint.handler(call)
+        return await anyio.to_thread.run_sync(endpoint.handler, call, limiter=self._uploads if endpoint.streamed else None)
 
 
 def _media_type(request: Request, endpoint: Endpoint) -> str:

@@ -51,7 +51,7 @@ def read_csv(physical_lines: Iterable[str]) -> Iterator[Record]:
             return
         except csv.Error as error:
             if source.ended and "unexpected end of data" in str(error):
-                raise BrokenOff from error
+                raise BrokenOff(f"The file ends inside a quoted field of the record that begins on line {line}.") from error
             if "field limit" in str(error):
                 source.give_back()
             yield Record(line, Problem("", _unreadable(str(error))))

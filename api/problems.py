@@ -111,7 +111,7 @@ def _detail(error: Exception) -> str:
     if isinstance(error, Invalid):
         return "Some fields are wrong; each is named."
     # Only texts written in this repository are shown: those of a library can quote anything.
-    said = str(error) if isinstance(error, Refusal | NotReadable | Truncated | WrongMediaType) else ""
+    said = str(error) if isinstance(error, Refusal | BrokenOff | WrongMediaType) else ""
     return said or (type(error).__doc__ or "").partition("\n")[0]
 
 

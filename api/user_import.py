@@ -44,7 +44,7 @@ def import_people(call: Call[ImportPeople]) -> Response:
             report = import_users(
                 read(lines(call.chunks)),
                 reject,
-                ImportOptions(asked.first_occasion, asked.dry_run, asked.readmit),
+                ImportOptions(first_occasion=asked.first_occasion, dry_run=asked.dry_run, readmit=asked.readmit),
                 staging=staging,
                 store=service.store,
                 types=service.types,

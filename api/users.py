@@ -22,7 +22,7 @@ from application.suppress_user import suppress_user, unsuppress_user
 from application.upcoming import upcoming
 from domain import user
 from domain.errors import Conflict, Invalid, Problem, UserErasedError, UserUnknown
-from domain.timezones import local_date
+from domain.timezones import canonical, local_date
 from domain.user import Details, User
 from domain.user_details import FIELDS, parse_details
 from projections import users_view
@@ -214,7 +214,10 @@ def _only(call: Call[ListUsers], external_id: str) -> UsersPage:
         return UsersPage([], None)
     with call.service.reading() as (cursor, sealer):
         viewed = users_view.one(cursor, sealer, user_id)
-    return UsersPage([viewed] if viewed and call.query.timezone in (None, viewed.user.timezone) else [], None)
+    zone = call.query.timezone
+    if viewed is None or (zone is not None and canonical(zone) != canonical(viewed.user.timezone)):
+        return UsersPage([], None)
+    return UsersPage([viewed], None)
 
 
 def _viewed_shown(viewed: ViewedUser) -> http_wire.UserShown:
