@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from api.app import HEALTH, ROUTES
 from application.ports import BusUnavailable, StoreUnavailable
 from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
@@ -82,10 +83,17 @@ async def _run_all(
         "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], stop),
     }
     async with asyncio.TaskGroup() as group:
-        if "api" in roles:
-            # Before the database is there: who asks is told that it is not ready, and why.
-            group.create_task(run_api(parts, listeners["api"], stop))
-        key = await _prepared(parts, stop)
+        # Before the database is there: who asks is told that it is not ready, and why.
+        served = {"api": ROUTES, "ops": HEALTH}
+        answering = [
+            group.create_task(run_api(parts, listeners[name], stop, served[name])) for name in served if name in listeners
+        ]
+        try:
+            key = await _prepared(parts, stop)
+        except FATAL:
+            stop.set()
+            await asyncio.gather(*answering)  # ended in order: cut off, it would log a traceback beside the one line
+            raise
         if stop.loop.is_set():
             return
         with parts:
@@ -151,5 +159,11 @@ def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
 
 
 def _addresses(roles: tuple[RoleName, ...], settings: Settings) -> dict[str, tuple[Any, str]]:
-    wanted = {"api": (settings.listen, "NINEBELL_LISTEN"), "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN")}
-    return {name: wanted[name] for name in wanted if name in roles}
+    wanted: dict[str, tuple[Any, str]] = {
+        "api": (settings.listen, "NINEBELL_LISTEN"),
+        "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN"),
+    }
+    found = {name: wanted[name] for name in wanted if name in roles}
+    if settings.ops_listen and "api" not in roles:
+        found["ops"] = (settings.ops_listen, "NINEBELL_OPS_LISTEN")
+    return found

@@ -14,6 +14,7 @@ from infrastructure.leader import Elector
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.5
+MISSING: Final = {StoreUnavailable: "database", BusUnavailable: "broker", Deposed: "leadership", PositionLost: "position"}
 
 Step = Callable[[], bool]
 AsyncStep = Callable[[], Awaitable[bool]]
@@ -53,8 +54,9 @@ class Pause:
     def after(self, error: Exception) -> float:
         """How long to wait, seconds. The error is logged by its kind alone, as a driver's text can quote a person's data."""
         seconds, self._seconds = self._seconds, min(2 * self._seconds, LONGEST_PAUSE_SECONDS)
-        if isinstance(error, BusUnavailable | StoreUnavailable | Deposed | PositionLost):
-            log.warning("waiting", role=self._role, error=f"{type(error).__name__} {error}", pause_seconds=seconds)
+        if missing := MISSING.get(type(error)):
+            said = f"{type(error).__name__} {error}"
+            log.warning("waiting", role=self._role, missing=missing, error=said, pause_seconds=seconds)
         else:
             log.error("failed", role=self._role, error=type(error).__name__, at=_places(error), pause_seconds=seconds)
         return seconds
