@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from api.app import HEALTH, ROUTES
 from application.ports import BusUnavailable, StoreUnavailable
 from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
@@ -84,10 +83,7 @@ async def _run_all(
     }
     async with asyncio.TaskGroup() as group:
         # Before the database is there: who asks is told that it is not ready, and why.
-        served = {"api": ROUTES, "ops": HEALTH}
-        answering = [
-            group.create_task(run_api(parts, listeners[name], stop, served[name])) for name in served if name in listeners
-        ]
+        answering = [group.create_task(run_api(parts, listeners["api"], stop))] if "api" in roles else []
         try:
             key = await _prepared(parts, stop)
         except FATAL:
@@ -159,11 +155,5 @@ def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
 
 
 def _addresses(roles: tuple[RoleName, ...], settings: Settings) -> dict[str, tuple[Any, str]]:
-    wanted: dict[str, tuple[Any, str]] = {
-        "api": (settings.listen, "NINEBELL_LISTEN"),
-        "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN"),
-    }
-    found = {name: wanted[name] for name in wanted if name in roles}
-    if settings.ops_listen and "api" not in roles:
-        found["ops"] = (settings.ops_listen, "NINEBELL_OPS_LISTEN")
-    return found
+    wanted = {"api": (settings.listen, "NINEBELL_LISTEN"), "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN")}
+    return {name: wanted[name] for name in wanted if name in roles}
