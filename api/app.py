@@ -1,5 +1,6 @@
 """Which routes are there?"""
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -86,16 +87,19 @@ ROUTES: Final = (
 )
 # fmt: on
 
+HEALTH: Final = tuple(endpoint for endpoint in ROUTES if endpoint.path in ("/healthz", "/readyz", "/metrics"))
+"""What a process answers that has no API."""
 
-def make_app(service: Service) -> Starlette:
+
+def make_app(service: Service, routes: Sequence[Endpoint] = ROUTES) -> Starlette:
     """The HTTP API as an ASGI application. It owns nothing of the service: whoever opened it closes it."""
     uploads = CapacityLimiter(UPLOADS_AT_ONCE)
-    by_path = groupby(ROUTES, key=lambda endpoint: endpoint.path)
+    by_path = groupby(routes, key=lambda endpoint: endpoint.path)
     app = Starlette(
         routes=[Route(path, Resource(service, tuple(endpoints), uploads)) for path, endpoints in by_path],
         middleware=[
             Middleware(Named),
-            Middleware(KeyNeeded, service.keys, frozenset(endpoint.path for endpoint in ROUTES if endpoint.open)),
+            Middleware(KeyNeeded, service.keys, frozenset(endpoint.path for endpoint in routes if endpoint.open)),
         ],
         exception_handlers=dict.fromkeys((HTTPException, *PROBLEMS), _refuse),
     )

@@ -1,6 +1,7 @@
 """Which roles does this process have, and how are they started, watched and stopped together?"""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from api.app import HEALTH, ROUTES
 from application.ports import BusUnavailable, StoreUnavailable
 from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
@@ -32,6 +34,7 @@ from ops.wiring import Parts, build, prepare
 RoleName = Literal["api", "projections", "planner", "dispatcher", "worker", "sink"]
 ROLES: Final[tuple[RoleName, ...]] = ("api", "projections", "planner", "dispatcher", "worker", "sink")
 THREADS: Final = 64
+COLLECT_AFTER_OBJECTS: Final = 50_000
 WAIT_FOR_BUS_SECONDS: Final = 10.0
 
 FATAL: Final = (AddressTaken, DataDirectoryBusy, NewerTables, PostgresNotStarted, SchemaTooNew, WrongMasterKey)
@@ -83,7 +86,10 @@ async def _run_all(
     }
     async with asyncio.TaskGroup() as group:
         # Before the database is there: who asks is told that it is not ready, and why.
-        answering = [group.create_task(run_api(parts, listeners["api"], stop))] if "api" in roles else []
+        served = {"api": ROUTES, "ops": HEALTH}
+        answering = [
+            group.create_task(run_api(parts, listeners[name], stop, served[name])) for name in served if name in listeners
+        ]
         try:
             key = await _prepared(parts, stop)
         except FATAL:
@@ -92,6 +98,7 @@ async def _run_all(
             raise
         if stop.loop.is_set():
             return
+        _spare_the_collector()
         with parts:
             if parts.settings.amqp_url:
                 await _bus_connected(parts, stop)
@@ -99,6 +106,13 @@ async def _run_all(
             ready(parts, key)
             await asyncio.gather(stop.loop.wait(), *tasks)
             await parts.bus.close()
+
+
+def _spare_the_collector() -> None:
+    """What stands now stands to the end, and batches make many objects that none of them keeps: no need to look at them often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
 async def _until_stopped(role: Callable[[], Coroutine[Any, Any, None]], stop: Stop) -> None:
@@ -155,5 +169,11 @@ def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
 
 
 def _addresses(roles: tuple[RoleName, ...], settings: Settings) -> dict[str, tuple[Any, str]]:
-    wanted = {"api": (settings.listen, "NINEBELL_LISTEN"), "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN")}
-    return {name: wanted[name] for name in wanted if name in roles}
+    wanted: dict[str, tuple[Any, str]] = {
+        "api": (settings.listen, "NINEBELL_LISTEN"),
+        "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN"),
+    }
+    found: dict[str, tuple[Any, str]] = {name: wanted[name] for name in wanted if name in roles}
+    if settings.ops_listen and "api" not in roles:
+        found["ops"] = (settings.ops_listen, "NINEBELL_OPS_LISTEN")
+    return found

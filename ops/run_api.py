@@ -1,17 +1,18 @@
 """The HTTP API. It answers from the first moment on: that it is not ready, and why, while the database is not there."""
 
 import socket
+from collections.abc import Sequence
 
-from api.app import make_app
-
+from api.app import ROUTES, make_app
+from api.endpoint import Endpoint
 from application.ports import StoreUnavailable
 from ops.running import Stop
 from ops.serving import serve
 from ops.wiring import Parts, service
 
 
-async def run_api(parts: Parts, listener: socket.socket, stop: Stop) -> None:
-    """Returns once told to stop."""
+async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Sequence[Endpoint] = ROUTES) -> None:
+    """Returns once told to stop. The other roles answer the HEALTH routes alone."""
 
     def red() -> list[str]:
         broker = ["broker"] if parts.settings.amqp_url and not parts.bus.connected else []
@@ -21,4 +22,4 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop) -> None:
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]
 
-    await serve(make_app(service(parts, red)), listener, stop)
+    await serve(make_app(service(parts, red), routes), listener, stop)

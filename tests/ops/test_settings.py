@@ -1,5 +1,7 @@
 """Are settings read once, checked together, and every wrong one named?"""
 
+from datetime import timedelta
+
 import pytest
 
 from ops.settings import WrongSettings, described, read_settings
@@ -51,7 +53,7 @@ def test_the_settings_file_says_what_variables_cannot(tmp_path):
     file.write_text('[types.BIRTHDAY]\nsend_time = "10:30"\nlate_window = "36h"\n\n[channels.sink]\ncall_timeout_seconds = 2\n')
     settings = read_settings({"NINEBELL_CONFIG": str(file), "NINEBELL_LEASE_SECONDS": "3"})
     assert str(settings.types["BIRTHDAY"].send_time) == "10:30:00"
-    assert settings.types["BIRTHDAY"].late_window.total_seconds() == 36 * 3600
+    assert settings.types["BIRTHDAY"].late_window == timedelta(hours=36)
     assert settings.calls.call_timeout_seconds == 2
 
 
