@@ -1,12 +1,13 @@
 """What does a route promise, and how does a request get to its handler and back?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.message import Message as MimeHeader
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -107,8 +108,8 @@ class Resource:
             path=request.path_params,
             media_type=media_type,
             accept=request.headers.get("Accept", ""),
-            body=await _body(request, self._service.max_body_bytes) if whole else b"",
-            chunks=_chunks(request),
+            body=await _body(request, self._service) if whole else b"",
+            chunks=_chunks(request, self._service),
             origin=Origin(request.scope["state"].get("who", ""), request.scope["state"]["correlation_id"]),
             position=position_wire.decode(position) if position is not None else None,
         )
@@ -131,27 +132,35 @@ def _media_type(request: Request, endpoint: Endpoint) -> str:
     return mime.get_content_type()
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, service: Service) -> bytes:
     """Raises BodyTooLarge before more than that was read; Truncated."""
-    if _announced(request) > most:
+    if _announced(request) > service.max_body_bytes:
         raise BodyTooLarge
-    body = bytearray()
-    async for chunk in request.stream():
+    stream, body = request.stream(), bytearray()
+    while chunk := await _next(stream, service.stall_seconds):
         body += chunk
-        if len(body) > most:
+        if len(body) > service.max_body_bytes:
             raise BodyTooLarge
     _check_whole(request, len(body))
     return bytes(body)
 
 
-def _chunks(request: Request) -> Iterator[bytes]:
+def _chunks(request: Request, service: Service) -> Iterator[bytes]:
     """Pulled by the handler's thread from the event loop, so that no more is in memory than one chunk. Raises Truncated."""
-    stream = request.stream()
-    size = 0
-    while chunk := anyio.from_thread.run(anext, stream, b""):
+    stream, size = request.stream(), 0
+    while chunk := anyio.from_thread.run(_next, stream, service.stall_seconds):
         size += len(chunk)
         yield chunk
     _check_whole(request, size)
+
+
+async def _next(stream: AsyncIterator[bytes], stall_seconds: float) -> bytes:
+    """Raises Truncated where nothing more comes: nobody may hold a place for ever."""
+    try:
+        with anyio.fail_after(stall_seconds):
+            return await anext(stream, b"")
+    except TimeoutError as error:
+        raise Truncated from error
 
 
 def _announced(request: Request) -> int:

@@ -54,3 +54,5 @@ class Service(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0
     """How long a query waits for the positions it was given."""
+    stall_seconds: float = 60.0
+    """How long a client may pause in the middle of its request."""

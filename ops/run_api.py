@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from api.app import ROUTES, make_app
 from api.endpoint import Endpoint
+from api.half_close import HearsOut
 from application.ports import StoreUnavailable
 from ops.running import Stop
 from ops.serving import serve
@@ -22,4 +23,4 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]
 
-    await serve(make_app(service(parts, red), routes), listener, stop)
+    await serve(make_app(service(parts, red), routes), listener, stop, http=HearsOut)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 
@@ -31,10 +31,16 @@ def bound(address: Address, setting: str) -> socket.socket:
     return listener
 
 
-async def serve(app: Any, listener: socket.socket, stop: Stop) -> None:
-    """Returns once told to stop and the requests under way are answered, within 3 s."""
+async def serve(app: Any, listener: socket.socket, stop: Stop, http: type[asyncio.Protocol] | Literal["auto"] = "auto") -> None:
+    """Returns once told to stop and the requests under way are answered, within 3 s. `http` speaks the protocol."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+        app,
+        http=http,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -170,6 +170,16 @@ def test_a_client_that_vanishes_in_the_middle_applies_nothing(town: Town) -> Non
     assert [shown["external_id"] for shown in people(town)] == ["crm-2"]
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+def test_a_client_that_stalls_in_the_middle_holds_no_place_for_ever(town: Town, kind: str) -> None:
+    path = "/v1/users/import" if kind == "text/csv" else "/v1/users"
+    said = head("Content-Length: 10000").replace("/v1/users/import", path).replace("text/csv", kind)
+    with served(town.with_limits(stall_seconds=0.2).app) as port:  # type: ignore[arg-type]
+        answer = call(port, said, HEADER, row(1), end=False)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert town.store.head().users == 0
+
+
 def test_a_client_that_has_said_all_and_ends_its_half_is_answered(town: Town) -> None:
     with served(town.client.app) as port:  # type: ignore[arg-type]
         answer = call(port, f"GET /v1/users HTTP/1.1\nHost: x\nAuthorization: Bearer {KEY}")
