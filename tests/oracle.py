@@ -76,7 +76,7 @@ def is_valid(person: dict[str, str], today: date) -> bool:
         and person["timezone"] in ZONES
         and is_past(person.get("anniversary", ""), today)
         and (is_yearless(person.get("birthday", "")) or is_past(person.get("birthday", ""), today))
-        and COUNTRY.fullmatch(person.get("country", ""))
+        and COUNTRY.fullmatch(person.get("country", "")) is not None
         and set(types_of(person)) <= TYPES
         and re.fullmatch(r"(([01]\d|2[0-3]):[0-5]\d)?", person.get("preferred_time", "")) is not None
     )

@@ -68,7 +68,7 @@ async def test_a_message_is_tried_six_times_and_then_abandoned(scene: Scene) -> 
 
 async def test_throttling_after_the_last_retry_is_not_the_end(scene: Scene) -> None:
     [id_] = scene.scheduled()
-    scene.provider.answers[id_] = [NotAccepted("unavailable:500")] * MAX_RETRIES + [Throttled("throttled:429", 1)]
+    scene.provider.answers[id_] = [*[NotAccepted("unavailable:500")] * MAX_RETRIES, Throttled("throttled:429", 1)]
     for _ in range(MAX_RETRIES + 2):
         await scene.deliver(scene.worker(), scene.requested(id_))
     assert scene.message(id_).status == "sent"

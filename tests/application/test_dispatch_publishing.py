@@ -1,35 +1,32 @@
 """Does every dispatch reach the broker, whatever happens to it?"""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from application.ports import BusUnavailable, Delivery, Deposed, SendCommand
+from application.ports import BusUnavailable, Deposed, SendCommand
 from application.publish_dispatches import Publisher
 from domain.dispatch import DispatchMemberWithdrawn, DispatchStarted
+from infrastructure.in_process_bus import InProcessBus
 from tests.application.dispatch_stories import DUE, SECOND, dispatcher, message, run, schedule
 from tests.fake_dispatcher_work import Memory
 
 
-class PaperBus:
+class PaperBus(InProcessBus):
     """Writes down what is published; refuses while it is out of order."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.published: list[SendCommand] = []
         self.out_of_order = False
 
     async def publish(self, commands: Sequence[SendCommand]) -> None:
         if self.out_of_order:
             raise BusUnavailable
+        await super().publish(commands)
         self.published += commands
-
-    def consume(self, channel: str, prefetch: int) -> AsyncIterator[Delivery]:
-        raise NotImplementedError
-
-    async def depth(self, channel: str) -> int:
-        return len(self.published)
 
 
 def publisher(memory: Memory, bus: PaperBus, *, bus_starts_empty: bool = False, epoch: int = 1) -> Publisher:
