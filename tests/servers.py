@@ -54,6 +54,9 @@ class Broker(Protocol):
     def wipe(self) -> None:
         """Lose all data of the stopped node."""
 
+    def data(self) -> bytes:
+        """All that is in its files: queues, indexes, logs."""
+
     def close(self) -> None:
         """End it and everything it left on the machine."""
 
@@ -86,6 +89,9 @@ class RabbitNode:
 
     def wipe(self) -> None:
         shutil.rmtree(self._home / "data", ignore_errors=True)
+
+    def data(self) -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(self._home.rglob("*")) if path.is_file())
 
     def close(self) -> None:
         self.kill()
@@ -155,6 +161,10 @@ class RabbitContainer:
         if self._container:
             self._container.stop()  # testcontainers' stop removes the container with its data
             self._container = None
+
+    def data(self) -> bytes:
+        container = self._container.get_wrapped_container() if self._container else None
+        return b"".join(container.get_archive("/var/lib/rabbitmq")[0]) if container else b""
 
     def close(self) -> None:
         self.wipe()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.servers import Broker
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """A broker with the names that processes use by default; what one test leaves in its queues, the next ones' workers drop."""
     with closing(broker_or_fail()) as broker:

@@ -162,12 +162,11 @@ class Site:
 
     def until_caught_up(self, follower: str = "planner", seconds: float = PATIENCE_SECONDS) -> None:
         """Once this follower has read all there is."""
-        until(f"{follower} to catch up", lambda: self.lag_of(follower) == 0, seconds)
+        until(f"{follower} to catch up", lambda: self.lags().get(follower) == 0, seconds)
 
-    def lag_of(self, name: str) -> int | None:
-        """How many events a follower has still to read, as the API says; None before it has begun."""
-        items = self.ask("GET", "/v1/projections").body["items"]
-        return next((item["lag_events"] for item in items if item["name"] == name), None)
+    def lags(self) -> dict[str, int]:
+        """How many events each follower has still to read, as the API says; without those that have not begun."""
+        return {item["name"]: item["lag_events"] for item in self.ask("GET", "/v1/projections").body["items"]}
 
 
 def until(what: str, found: Callable[[], T], seconds: float = PATIENCE_SECONDS, program: Program | None = None) -> T:

@@ -76,7 +76,7 @@ def test_standbys_take_over_from_a_killed_planner_and_a_killed_dispatcher(apart,
     file = data_dir / "people.csv"
     file.write_bytes(crowd(CROWD, this_minute()))
     importing = apart.start("import", str(file))
-    importing.until("the planner at work", lambda: apart.lag_of("planner"))
+    importing.until("the planner at work", lambda: apart.lags().get("planner"))
     planners[0].kill()
     apart.until_sent(1)
     dispatchers[0].kill()
