@@ -142,6 +142,7 @@ class Dispatcher:
         groups = [Group((NewEvents("messages", row.message_id, row.version, (event,)),)) for row, event in decided]
         appended = work.append(groups, DISPATCHER, now)
         lost = {decided[index][0].message_id for index in appended.lost}
+        work.followed_own("messages", appended, len(decided) - len(lost))  # its rows say as much already
         self._request(work, batches, lost, now)
         work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
         self._look_up(work, sorted(lost), now)

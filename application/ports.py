@@ -134,6 +134,9 @@ class Work(EventReader, Protocol):
     def followed(self, log: Log, position: int) -> None:
         """Commit to having read up to `position`. Raises PositionLost if someone else moved it."""
 
+    def followed_own(self, log: Log, appended: Appended, events: int) -> None:
+        """Count so many events, all that this work just appended to `log`, as read; unless others stand before them unread."""
+
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended: ...
 
 

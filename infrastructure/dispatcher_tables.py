@@ -10,10 +10,10 @@ from infrastructure.work import PostgresWork
 
 # A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.
 GLANCE: Final = """
-    SELECT (SELECT last_value FROM messages_position WHERE is_called) > coalesce(
-               (SELECT position FROM positions WHERE follower = %b AND log = 'messages' AND version = 1), 0),
-           (SELECT last_value FROM dispatches_position WHERE is_called) > coalesce(
-               (SELECT position FROM positions WHERE follower = %b AND log = 'dispatches' AND version = 1), 0),
+    SELECT coalesce((SELECT last_value FROM messages_position WHERE is_called), 0),
+           coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'messages' AND version = 1), 0),
+           coalesce((SELECT last_value FROM dispatches_position WHERE is_called), 0),
+           coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'dispatches' AND version = 1), 0),
            (SELECT min(ready_at) FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p,
                LATERAL (SELECT ready_at FROM due WHERE channel = c AND priority = p ORDER BY ready_at LIMIT 1) AS earliest)"""
 PUT_DUE: Final = """
@@ -72,8 +72,12 @@ class PostgresDispatcherWork(PostgresWork):
 
     def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
         parameters = (self._follower, self._follower, list(channels), list(priorities))
-        messages, dispatches, first = self.cursor.execute(GLANCE, parameters, prepare=True).fetchone() or (True, True, None)
-        return Glance(bool(messages), bool(dispatches), first)
+        messages, messages_read, dispatches, dispatches_read, first = self.cursor.execute(
+            GLANCE, parameters, prepare=True
+        ).fetchall()[0]
+        self._last_given = {"messages": messages, "dispatches": dispatches}
+        self._positions |= {"messages": messages_read, "dispatches": dispatches_read}
+        return Glance(messages > messages_read, dispatches > dispatches_read, first)
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         if rows:

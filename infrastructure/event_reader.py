@@ -109,11 +109,22 @@ class EventReading:
         return [_recorded(row, decode(row[4], row[5], row[6], row[1])) for row in cursor]
 
     def stretch(
-        self, cursor: Cursor[Row], log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None
+        self,
+        cursor: Cursor[Row],
+        log: Log,
+        after: int,
+        limit: int,
+        kinds: frozenset[type[Event]] | None = None,
+        *,
+        last_given: int | None = None,
     ) -> Stretch:
-        """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart."""
-        cursor.execute(LAST_GIVEN[log], prepare=True)
-        if cursor.fetchall()[0][0] <= after:  # cheaper than to ask every partition, and the usual answer
+        """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart.
+
+        `last_given` is the last position that the log's sequence gave, if that is known already.
+        """
+        if last_given is None:
+            last_given = int(cursor.execute(LAST_GIVEN[log], prepare=True).fetchall()[0][0])
+        if last_given <= after:  # cheaper than to ask every partition, and the usual answer
             return Stretch([], after, more=False)
         cursor.execute(STRETCH[log], (self._mapper.others(kinds), after, limit), prepare=True)
         rows = cursor.fetchall()

@@ -30,6 +30,7 @@ class PostgresWork:
         self._follower = follower
         self._locked: list[Log] = []
         self._positions: dict[Log, int] = {}
+        self._last_given: dict[Log, int] = {}  # by the logs' sequences, where a look has told
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
         """Raises Unreadable."""
@@ -45,7 +46,8 @@ class PostgresWork:
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
         """Up to `limit` events of any kind after this follower's position; what can't be read is parked."""
-        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds)
+        last = self._last_given.get(log)
+        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds, last_given=last)
         park(self.cursor, self._follower, log, stretch.unreadable)
         return stretch
 
@@ -56,6 +58,15 @@ class PostgresWork:
             return
         move_position(self.cursor, self._follower, log, before, position)
         self._positions[log] = position
+
+    def followed_own(self, log: Log, appended: Appended, events: int) -> None:
+        """Count our own events, just appended, as read, unless others stand before them: then they come with those.
+
+        Our lock makes it sure: so many positions, given after the one we had read to and up to the last, leave none to others.
+        """
+        last: int = getattr(appended.position, log)
+        if last - events == self._position(log):
+            self.followed(log, last)
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         """As the event store does, but seen by others only once the work is committed.

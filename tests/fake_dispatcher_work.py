@@ -140,6 +140,10 @@ class FakeDispatcherWork:
             raise PositionLost
         self._memory.positions[self._follower, log] = self._read[log] = position
 
+    def followed_own(self, log: Log, appended: Appended, events: int) -> None:
+        if getattr(appended.position, log) - events == self._position(log):
+            self.followed(log, getattr(appended.position, log))
+
     def _position(self, log: Log) -> int:
         return self._read.setdefault(log, self._memory.positions.get((self._follower, log), 0))
 

@@ -165,3 +165,21 @@ def test_a_transaction_that_fails_leaves_nothing(desk: Desk) -> None:
         raise ZeroDivisionError
     with desk.begin() as work:
         assert (work.due_count(), work.members_in_flight(), work.load_messages([message(1)])[message(1)].version) == (0, {}, 0)
+
+
+def test_what_it_appended_itself_counts_as_read(desk: Desk) -> None:
+    with desk.begin() as work:
+        appended = work.append([Group((NewEvents("messages", message(1), 0, (scheduled(1),)),))], TEST, BEFORE)
+        work.followed_own("messages", appended, 1)
+    with desk.begin() as work:
+        assert not work.glance(["sink"], PRIORITIES).messages_moved
+
+
+def test_what_it_appended_itself_hides_nothing_that_others_wrote_before(desk: Desk) -> None:
+    with desk.begin() as work:
+        desk.write("messages", message(2), 0, scheduled(2))
+        appended = work.append([Group((NewEvents("messages", message(1), 0, (scheduled(1),)),))], TEST, BEFORE)
+        work.followed_own("messages", appended, 1)
+    with desk.begin() as work:
+        assert work.glance(["sink"], PRIORITIES).messages_moved
+        assert [recorded.stream_id for recorded in work.follow("messages", 10).events] == [message(2), message(1)]

@@ -67,6 +67,16 @@ def test_a_message_cancelled_in_the_race_is_struck(desk: PostgresDesk) -> None:
         assert work.due_count() == 0
 
 
+def test_a_message_scheduled_in_the_race_goes_out_next(desk: PostgresDesk) -> None:
+    schedule(desk, [1])
+    desk.in_between(lambda: schedule(desk, [2]))
+    leader = working(desk)
+    leader.step(DUE, steady=True)
+    assert len(desk.events("messages", message(2))) == 1
+    leader.step(DUE, steady=True)
+    assert isinstance(desk.events("messages", message(2))[-1], SendRequested)
+
+
 def test_a_failed_message_is_tried_again_and_a_late_one_expires(desk: PostgresDesk) -> None:
     schedule(desk, [1])
     leader = working(desk)
