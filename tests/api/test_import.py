@@ -146,6 +146,13 @@ def test_an_upload_that_is_shorter_than_it_said_applies_nothing(town: Town) -> N
     assert town.store.head().users == 0
 
 
+def test_a_length_that_is_not_kept_applies_nothing_whichever_server_let_it_through(town: Town) -> None:
+    short = {"Content-Type": "text/csv", "Content-Length": "10000"}
+    assert town.client.post("/v1/users/import", content=HEADER + row(1), headers=short).status_code == 400
+    assert town.client.post("/v1/users", content=b"{}", headers=short | {"Content-Type": "application/json"}).status_code == 400
+    assert town.store.head().users == 0
+
+
 def test_an_upload_in_chunks_without_the_last_one_applies_nothing(town: Town) -> None:
     content = HEADER + row(1)
     with served(town.client.app) as port:  # type: ignore[arg-type]
