@@ -66,13 +66,13 @@ def test_what_waits_names_nobody_to_whoever_reads_the_table(database: Database) 
     ]
 
 
-def test_an_import_that_fails_half_way_leaves_nothing_behind(database: Database, migrated_database: str) -> None:
+def test_an_import_that_fails_half_way_keeps_no_session_and_so_no_table(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), PostgresStaging(database) as staging:
         staging.put([person(2, "a"), person(3, "b")])
+        (kind,) = staging._connection.execute("SELECT relpersistence FROM pg_class WHERE relname = 'staged'").fetchall()
         for _ in staging.last_lines(1):
             raise ZeroDivisionError
-    with psycopg.connect(migrated_database) as other:
-        assert other.execute("SELECT count(*) FROM pg_class WHERE relname = 'staged'").fetchone() == (0,)
+    assert (kind, staging._connection.closed) == (("t",), True)
 
 
 def test_a_staging_whose_server_ends_it_says_so(database: Database, migrated_database: str) -> None:
