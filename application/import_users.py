@@ -59,6 +59,7 @@ class ImportReport(Struct):
 
 class ImportOptions(Struct, frozen=True):
     first_occasion: date | None = None  # of new people; today where each lives, if not given
+    today: date | None = None  # what dates must not lie after; today where each lives, if not given
     dry_run: bool = False  # count, and change nothing
     readmit: bool = False  # let an erased person's external ID register again
 
@@ -83,7 +84,7 @@ def import_users(
     report = ImportReport()
     valid = 0
     for batch in _batches(records):
-        people = [person for record in batch if (person := _checked(record, reject, types, now))]
+        people = [person for record in batch if (person := _checked(record, reject, options, types, now))]
         report.rejected += len(batch) - len(people)
         valid += len(people)
         staging.put(people)
@@ -103,12 +104,14 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _checked(record: Record, reject: Callable[[Rejection], None], types: Collection[str], now: datetime) -> StagedPerson | None:
+def _checked(
+    record: Record, reject: Callable[[Rejection], None], options: ImportOptions, types: Collection[str], now: datetime
+) -> StagedPerson | None:
     if isinstance(record.fields, Problem):
         problems = [record.fields]
     else:
         try:
-            details = parse_details(record.fields, types=types, now=now)
+            details = parse_details(record.fields, types=types, now=now, today=options.today)
             if details.external_id is not None:
                 return StagedPerson(record.line, details)
             problems = [Problem("external_id", "is required: it says whom a later import means")]

@@ -51,6 +51,7 @@ class EmbeddedPostgres:
         postgres = cls(home, durable=durable)
         with ExitStack() as undo:
             undo.callback(postgres._held.close)
+            undo.callback(postgres.stop)  # interrupted while it starts, nobody would know of it
             if not guest:
                 postgres._become_owner()
             with postgres._gate():

@@ -144,14 +144,35 @@ def simulate(
     from_: Annotated[date, Parameter(name="--from")],
     to: date,
     out: Path,
+    outage: str | None = None,
+    changes: Path | None = None,
 ) -> int:
     """Run the real planner, dispatcher and worker over a span of local dates on a simulated clock and a database of its own.
 
-    Example: ninebell simulate --people tests/data/people-10k.csv --from 2027-01-01 --to 2028-01-01 --out year.csv
+    Examples:
+      ninebell simulate --people tests/data/people-10k.csv --from 2027-01-01 --to 2028-01-01 --out year.csv
+      ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv --changes changes.csv
+      ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv
+        --outage 2027-05-15T06:00:00Z/2027-05-15T20:00:00Z
+
+    Parameters
+    ----------
+    people
+        A file as for import; its dates are checked against --from.
+    from_
+        The first local date.
+    to
+        The local date after the last one.
+    out
+        The CSV file to write: a row for every occasion, sent or not.
+    outage
+        FROM/TO, two instants between which nothing runs.
+    changes
+        A CSV file at,external_id,field,value: a field of a person, or suppress, unsuppress, erase.
     """
     from ops.simulate import simulate as play
 
-    return play(people, from_, to, out, _settings())
+    return play(people, from_, to, out, _settings(), outage=outage, changes=changes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,175 @@
+"""What is a simulated Ninebell made of? The real parts on a clock that is put, a recording channel, a throw-away database."""
+
+import random
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import Cursor
+
+from application.channel_plan import ChannelPlan, ChannelTraits
+from application.deliver_messages import Deliverer
+from application.dispatch_messages import Dispatcher
+from application.plan_messages import Planner, horizon
+from application.ports import Accepted, Answer, Appended, Group, Letter, Origin, SendCommand
+from domain.dispatch import DispatchRequested
+from domain.message_type import MessageTypes
+from infrastructure.clock import SimulatedClock
+from infrastructure.database import Database, Row
+from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.event_store import PostgresEventStore
+from infrastructure.keyring import KEY_BYTES, Keyring
+from infrastructure.notifications import Announcer
+from infrastructure.partitions import ensure_partitions
+from infrastructure.planner_tables import PostgresPlannerWork
+from infrastructure.schema import migrate
+from infrastructure.work import begin_work
+from ops.settings import Settings
+from ops.wiring import message_types
+
+
+class RecordingChannel:
+    """Accepts every message, and keeps the keys of the calls."""
+
+    name = "recorder"
+    idempotent = True
+    askable = False
+    bulk = 1
+    concurrency = 100
+    call_timeout_seconds = 10.0
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def send(self, letter: Letter, *, key: str, repeat: bool) -> Answer:
+        self.keys.append(key)
+        return Accepted(200)
+
+    async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
+        self.keys.append(key)
+        return {letter.message_id: Accepted(200) for letter in letters}
+
+    async def close(self) -> None:
+        pass
+
+
+class LivingWorker:
+    """The lease of a worker that never stops."""
+
+    worker = "simulated"
+
+    def __init__(self, incarnation: UUID) -> None:
+        self.incarnation = incarnation
+
+    def may_call(self) -> bool:
+        return True
+
+
+class RequestingWork(PostgresDispatcherWork):
+    """Remembers the dispatches that it requested."""
+
+    def __init__(self, cursor: Cursor[Row], store: PostgresEventStore, follower: str) -> None:
+        super().__init__(cursor, store, follower)
+        self.requested: list[SendCommand] = []
+
+    def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+        appended = super().append(groups, origin, now)
+        for index, group in enumerate(groups):
+            for new in group.appends if index not in appended.lost else ():
+                self.requested += [_command(new.stream_id, event) for event in new.events if isinstance(event, DispatchRequested)]
+        return appended
+
+
+def _command(dispatch_id: UUID, event: DispatchRequested) -> SendCommand:
+    return SendCommand(dispatch_id, event.channel, event.region, event.message_ids)
+
+
+class Outbox:
+    """The shortest bus: what the dispatcher has committed, until the worker takes it."""
+
+    def __init__(self, store: PostgresEventStore) -> None:
+        self._store = store
+        self._commands: list[SendCommand] = []
+
+    @contextmanager
+    def begin(self) -> Iterator[RequestingWork]:
+        """A transaction of the dispatcher."""
+        with begin_work(self._store, RequestingWork, "dispatcher", None) as work:
+            yield work
+        self._commands += work.requested
+
+    def take(self) -> list[SendCommand]:
+        """Everything that was put in since."""
+        commands, self._commands = self._commands, []
+        return commands
+
+
+class Parts(Struct, frozen=True):
+    """Everything the simulation moves."""
+
+    clock: SimulatedClock
+    database: Database
+    store: PostgresEventStore
+    types: MessageTypes
+    new_id: "Ids"
+    planner: Planner
+    dispatcher: Dispatcher
+    outbox: Outbox
+    worker: Deliverer
+    channel: RecordingChannel
+
+
+class Ids:
+    """The same ones in every run."""
+
+    def __init__(self) -> None:
+        self._random: Final = random.Random(0)
+
+    def __call__(self) -> UUID:
+        return UUID(int=self._random.getrandbits(128), version=4)
+
+
+@contextmanager
+def simulated(settings: Settings, start: datetime, end: datetime) -> Iterator[Parts]:
+    """A Ninebell at the instant `start`, with room for messages up to `end`. Nothing of it is left behind.
+
+    Raises PostgresNotStarted, StoreUnavailable.
+    """
+    with (
+        TemporaryDirectory(prefix="ninebell-simulation-", ignore_cleanup_errors=True) as directory,
+        EmbeddedPostgres.start(directory, durable=False) as postgres,
+    ):
+        migrate(postgres.dsn)
+        with Database(postgres.dsn, application_name="ninebell simulate", size=2, shared=False) as database:
+            with database.connect() as connection:
+                ensure_partitions(connection, start.date(), horizon(end))
+            yield _parts(settings, database, start)
+
+
+def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
+    types = message_types(settings)
+    clock, channel, new_id = SimulatedClock(start), RecordingChannel(), Ids()
+    # Nobody waits for an announcement: the announcer is never started.
+    store = PostgresEventStore(database, Keyring(secrets.token_bytes(KEY_BYTES)), announcer=Announcer(database))
+    channels = ChannelPlan([ChannelTraits(channel.name, channel.idempotent, channel.askable, channel.concurrency)])
+    chance = random.Random(0).random
+    outbox = Outbox(store)
+    return Parts(
+        clock=clock,
+        database=database,
+        store=store,
+        types=types,
+        new_id=new_id,
+        planner=Planner(partial(begin_work, store, PostgresPlannerWork, "planner", None), types),
+        dispatcher=Dispatcher(outbox.begin, types, channels, new_id),
+        outbox=outbox,
+        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), chance, only_to=settings.only_to),
+        channel=channel,
+    )
