@@ -1,9 +1,10 @@
 """Which shapes do bodies and answers have? Never those of a domain event."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,6 +21,8 @@ from projections.message_log import LoggedMessage, reason_shown
 from projections.page_cursor import BadCursor
 
 T = TypeVar("T")
+
+_VERSION: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 Zone = Annotated[str, Meta(description="An IANA name, such as Europe/Paris.", examples=["Asia/Kathmandu"])]
 Birthday = Annotated[str, Meta(description="YYYY-MM-DD, or --MM-DD without the year.", examples=["1990-05-15"])]
@@ -256,7 +259,7 @@ def event_shown(recorded: Recorded[Event]) -> EventShown:
 
 def event_page(history: Sequence[Recorded[Event]], cursor: str | None, limit: int) -> Listed[EventShown]:
     """A stretch of a stream, whose cursor is the last version before it. Raises BadCursor."""
-    if cursor is not None and not cursor.isdecimal():
+    if cursor is not None and not _VERSION.fullmatch(cursor):
         raise BadCursor
     rest = [recorded for recorded in history if recorded.version > int(cursor or 0)]
     items = [event_shown(recorded) for recorded in rest[:limit]]

@@ -1,6 +1,6 @@
 """Messages over HTTP: find them, see what happened to one, cancel it, move it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -79,8 +79,7 @@ def cancel(call: Call[NoParameters]) -> Response:
 
 def reschedule(call: Call[NoParameters]) -> Response:
     """Send this message at another instant; refused once a worker has it."""
-    due_at = decode_body(call.body, Reschedule).due_at.astimezone(UTC)
-    command = RescheduleMessage(call.id, due_at)
+    command = RescheduleMessage(call.id, decode_body(call.body, Reschedule).due_at)
     return _shown(call, reschedule_message(command, call.service.store, call.origin, call.now))
 
 

@@ -1,9 +1,9 @@
 """Import people: check every line, then apply the last valid line of each person, in batches; a bad line stops nothing."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,6 +16,8 @@ from domain.user import Details, User, UserEvent
 from domain.user_details import parse_details
 
 BATCH = 1000
+FARTHEST_START: Final = timedelta(days=3660)
+"""A first occasion later than ten years from now is a slip of the pen."""
 
 
 class Record(Struct, frozen=True):
@@ -80,7 +82,10 @@ def import_users(
     """Read every record before the first is applied, so that a file that breaks off (an exception of `records`) applies nothing.
 
     `reject` is called once for every wrong field; `progress` with each batch of records read, then applied.
+    Raises Invalid for a first occasion out of all reach.
     """
+    if options.first_occasion and options.first_occasion > now.date() + FARTHEST_START:
+        raise Invalid([Problem("first_occasion", "lies more than ten years ahead")])
     report = ImportReport()
     valid = 0
     for batch in _batches(records):

@@ -16,6 +16,7 @@ from domain.user import User
 _A_YEAR_AND_A_BIT: Final = timedelta(days=400)
 _LONGEST_PAUSE: Final = timedelta(days=8 * 366 + 1)
 """Feb 29 comes again after at most eight years: 2096, 2104."""
+_CALENDARS_END: Final = date.max - _LONGEST_PAUSE
 
 
 class WantedMessage(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ def occasions(user: User, kind: MessageType, first: date, last: date) -> list[Oc
 def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
     """The first one dated later than `after`; None when there is none within eight years."""
     start = max(after + timedelta(days=1), user.first_occasion)
+    if start > _CALENDARS_END:
+        return None
     for end in (start + _A_YEAR_AND_A_BIT, start + _LONGEST_PAUSE):
         if found := kind.occasions(user, start, end):
             return found[0].date

@@ -116,7 +116,9 @@ def test_a_wrong_header_is_refused_as_a_whole(town: Town) -> None:
     assert town.store.head().users == 0
 
 
-@pytest.mark.parametrize("asked", [{"first_occasion": "soon"}, {"dry_run": "perhaps"}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "asked", [{"first_occasion": "soon"}, {"first_occasion": "9999-12-31"}, {"dry_run": "perhaps"}, {"colour": "red"}]
+)
 def test_a_wrong_option_is_refused_before_anything_is_read(client: TestClient, asked: dict[str, str]) -> None:
     answer = upload(client, HEADER + row(1), **asked)
     assert (answer.status_code, pointers(answer)) == (422, [f"/{next(iter(asked))}"])

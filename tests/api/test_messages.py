@@ -100,6 +100,15 @@ def test_a_message_is_moved_to_an_instant_only(town: Town, body: dict[str, Any])
     assert (answer.status_code, pointers(answer)) == (422, ["/due_at"])
 
 
+@pytest.mark.parametrize(
+    "due_at", ["9999-12-31T23:59:59-14:00", "9999-12-31T12:00:00Z", "2028-03-02T18:00:00Z", "0001-01-01T00:00:00+14:00"]
+)
+def test_a_message_is_not_moved_more_than_a_year_from_its_day(town: Town, due_at: str) -> None:
+    message = town.message_of(town.create())
+    answer = town.client.post(f"/v1/messages/{message['id']}/reschedule", json={"due_at": due_at})
+    assert (answer.status_code, pointers(answer)) == (422, ["/due_at"])
+
+
 def test_a_message_that_a_worker_has_is_left_to_it(town: Town) -> None:
     message = town.message_of(town.create())
     _claim(town, message)

@@ -122,7 +122,7 @@ def test_every_wrong_parameter_is_named(client: TestClient, path: str, query: st
     assert (answer.status_code, pointers(answer)) == (422, wrong)
 
 
-@pytest.mark.parametrize("cursor", ["-1", "x", "1.5", "²"])
+@pytest.mark.parametrize("cursor", ["-1", "x", "1.5", "²", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 5000])
 def test_a_history_takes_no_cursor_that_it_did_not_give(town: Town, cursor: str) -> None:
     answer = town.client.get(f"/v1/users/{town.create()}/events", params={"cursor": cursor})
     assert (answer.status_code, pointers(answer)) == (422, ["/cursor"])

@@ -65,6 +65,10 @@ def test_nothing_comes_before_the_first_occasion() -> None:
     assert upcoming(ADA_ID, later, registry(), date(2027, 5, 15), 1) == []
 
 
+def test_a_person_who_starts_at_the_end_of_the_calendar_has_no_next_occasion() -> None:
+    assert next_occasion(person(first_occasion=date.max), BIRTHDAY, date(2027, 5, 1)) is None
+
+
 def test_upcoming_says_date_zone_offset_instant_and_rule() -> None:
     (message,) = upcoming(ADA_ID, person(timezone="Asia/Kathmandu"), registry(), date(2027, 5, 1), 15)
     assert (message.occasion, message.timezone, message.utc_offset) == (
