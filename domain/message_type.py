@@ -54,6 +54,10 @@ class MessageType(Protocol):
         """Local; a user's preferred time stands above it."""
 
     @property
+    def spread_minutes(self) -> int:
+        """Over how many minutes from the send time on its messages are spread, 0 to 60; each person keeps their place."""
+
+    @property
     def late_window(self) -> timedelta | None:
         """How long after the due instant it may still go out; None is to the end of the local day, at least 12 h."""
 
@@ -86,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     version: int = 1
     annual: bool = True
     send_time: time = time(9)
+    spread_minutes: int = 0
     late_window: timedelta | None = None
     priority: int = 100
     leap_day: LeapDay = "feb28"

@@ -9,8 +9,9 @@ from msgspec import Struct
 from domain.delivery_policy import send_before
 from domain.message_id import message_id
 from domain.message_type import MessageType, MessageTypes, Occasion
-from domain.send_time import due_instant
-from domain.timezones import TZDATA_VERSION
+from domain.send_time import DueInstant, due_instant
+from domain.spread import spread_delay
+from domain.timezones import TZDATA_VERSION, zone
 from domain.user import User
 
 _A_YEAR_AND_A_BIT: Final = timedelta(days=400)
@@ -59,9 +60,11 @@ def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
 
 
 def wanted_message(user_id: UUID, user: User, kind: MessageType, occasion: Occasion) -> WantedMessage:
-    """The message for an occasion. The person's preferred time stands above the type's send time."""
-    local_time: time = user.preferred_time or kind.send_time
-    due = due_instant(occasion.date, local_time, user.timezone)
+    """The message for an occasion. The person's preferred time stands above the type's send time, and is not spread."""
+    asked: time | None = user.preferred_time
+    due = due_instant(occasion.date, kind.send_time if asked is None else asked, user.timezone)
+    if kind.spread_minutes and asked is None:
+        due = _spread(due, user_id, user.timezone, kind, occasion.date)
     return WantedMessage(
         message_id=message_id(user_id, kind.name, occasion.date),
         message_type=kind.name,
@@ -74,3 +77,17 @@ def wanted_message(user_id: UUID, user: User, kind: MessageType, occasion: Occas
         tzdata=TZDATA_VERSION,
         send_before=send_before(occasion.date, user.timezone, due.due_at, kind.late_window),
     )
+
+
+def _spread(due: DueInstant, user_id: UUID, timezone: str, kind: MessageType, occasion: date) -> DueInstant:
+    due_at = due.due_at + spread_delay(
+        user_id,
+        kind.name,
+        occasion=occasion,
+        timezone=timezone,
+        due_at=due.due_at,
+        spread_minutes=kind.spread_minutes,
+        late_window=kind.late_window,
+    )
+    # The clocks may change in between.
+    return DueInstant(due_at, due_at.astimezone(zone(timezone)).utcoffset() or timedelta(), due.rule)

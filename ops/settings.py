@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import time, timedelta
@@ -12,6 +13,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 MASTER_KEY_BYTES: Final = 32
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_WINDOW: Final = re.compile(r"[1-9]\d{0,3}[mhd]", re.ASCII)
 
 
 class WrongSettings(Exception):
@@ -48,14 +51,16 @@ def _master_key(value: SecretStr) -> SecretStr:
 
 
 def _whole_minutes(value: Any) -> Any:
-    return time.fromisoformat(value) if isinstance(value, str) else value
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        raise ValueError('must be a local time such as "09:00"')
+    return time.fromisoformat(value)
 
 
 def _window(value: Any) -> Any:
     """A length of time such as "90m", "36h" or "2d"."""
     units = {"m": "minutes", "h": "hours", "d": "days"}
-    if not (isinstance(value, str) and value[:-1].isdigit() and value[-1] in units):
-        raise ValueError('must be a number with a unit, such as "90m", "36h" or "2d"')
+    if not (isinstance(value, str) and _WINDOW.fullmatch(value)):
+        raise ValueError('must be a number from 1 to 9999 with a unit, such as "90m", "36h" or "2d"')
     return timedelta(**{units[value[-1]]: int(value[:-1])})
 
 
@@ -70,9 +75,10 @@ class TypeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     send_time: Annotated[time, BeforeValidator(_whole_minutes)] | None = None
+    spread_minutes: Annotated[int, Field(ge=0, le=60, strict=True)] | None = None
     late_window: Annotated[timedelta, BeforeValidator(_window)] | None = None
     leap_day: Literal["feb28", "mar1", "skip"] | None = None
-    priority: int | None = None
+    priority: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None  # lower goes first
     doubt: Literal["prefer_no_duplicate", "prefer_delivery"] | None = None
 
 

@@ -62,10 +62,14 @@ def test_the_settings_file_says_what_variables_cannot(tmp_path):
     [
         ('[types.BIRTHDAY]\nsend_tiem = "10:30"\n', "types.BIRTHDAY.send_tiem"),
         ('[types.BIRTHDAY]\nlate_window = "soon"\n', "types.BIRTHDAY.late_window"),
+        ('[types.BIRTHDAY]\nlate_window = "0h"\n', "types.BIRTHDAY.late_window"),
+        ('[types.BIRTHDAY]\nsend_time = "09:00:30"\n', "types.BIRTHDAY.send_time"),
+        ("[types.BIRTHDAY]\nspread_minutes = 61\n", "types.BIRTHDAY.spread_minutes"),
+        ("[types.BIRTHDAY]\npriority = 1001\n", "types.BIRTHDAY.priority"),
         ("[colours]\n", "colours"),
         ("[types", "can't be read"),
     ],
-    ids=["unknown-key", "no-length-of-time", "unknown-table", "no-toml"],
+    ids=["unknown-key", "no-length-of-time", "no-time-at-all", "seconds", "spread", "priority", "unknown-table", "no-toml"],
 )
 def test_a_wrong_line_of_the_settings_file_is_named(tmp_path, text, named):
     file = tmp_path / "ninebell.toml"
