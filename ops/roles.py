@@ -77,12 +77,13 @@ async def _run_all(
     stop: Stop,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "role"))
+    callers_gone = Stop()  # the sink answers until the worker has finished: else a clean stop would burn a try of each message
     running: dict[RoleName, Callable[[], Coroutine[Any, Any, None]]] = {
         "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
         "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
         "dispatcher": lambda: run_dispatcher(parts, stop),
         "worker": lambda: run_worker(parts, stop),
-        "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], stop),
+        "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], callers_gone),
     }
     async with asyncio.TaskGroup() as group:
         # Before the database is there: who asks is told that it is not ready, and why.
@@ -102,9 +103,10 @@ async def _run_all(
         with parts:
             if parts.settings.amqp_url:
                 await _bus_connected(parts, stop)
-            tasks = [group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"]
+            tasks = {role: group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"}
             ready(parts, key)
-            await asyncio.gather(stop.loop.wait(), *tasks)
+            await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
+            callers_gone.set()
             await parts.bus.close()
 
 

@@ -31,15 +31,21 @@ def bound(address: Address, setting: str) -> socket.socket:
     return listener
 
 
-async def serve(app: Any, listener: socket.socket, stop: Stop, http: type[asyncio.Protocol] | Literal["auto"] = "auto") -> None:
-    """Returns once told to stop and the requests under way are answered, within 3 s. `http` speaks the protocol."""
+async def serve(
+    app: Any,
+    listener: socket.socket,
+    stop: Stop,
+    http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+    grace_seconds: int = GRACE_SECONDS,
+) -> None:
+    """Returns once told to stop and the requests under way are answered, or that long after. `http` speaks the protocol."""
     config = uvicorn.Config(
         app,
         http=http,
         log_config=None,
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds,
         server_header=False,
     )
     server = _Server(config)

@@ -61,13 +61,16 @@ def story(rows: list[Row]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.timeout(600)
-def test_ten_thousand_people_get_everything_of_a_year_once_and_on_time(simulate: Simulate) -> None:
+def test_ten_thousand_people_get_everything_of_a_year_once_and_on_time(
+    simulate: Simulate, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = simulate(PEOPLE, "2027-01-01", "2028-01-01")
     sent = [(row["user"], row["type"], row["occasion"], row["due_at"]) for row in rows]
     assert len(sent) == len(set(sent))
     assert set(sent) == expected(PEOPLE, date(2027, 1, 1), date(2028, 1, 1))
     assert {(row["status"], row["reason"]) for row in rows} == {("sent", "")}
     assert [row for row in rows if row["sent_at"] != row["due_at"]] == []
+    assert "0 of them repeats" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.timeout(300)
@@ -165,11 +168,11 @@ def test_an_outage_longer_than_any_plan_skips_nothing_and_may_outlast_the_range(
         ("p27", "sent", "late"),
     ]
     beyond = simulate(
-        [person("ada", "Europe/London", "1990-05-15")],
+        [person("ada", "Europe/London", "1990-05-27")],
         "2027-05-15",
-        "2027-05-16",
+        "2027-05-28",
         "--outage",
-        "2027-05-14T00:00:00Z/2027-06-01T00:00:00Z",
+        "2027-05-16T00:00:00Z/2027-06-01T00:00:00Z",
     )
     assert [(row["status"], row["reason"]) for row in beyond] == [("expired", "late_window")]
 
@@ -241,7 +244,9 @@ def test_what_happens_during_an_outage_is_heard_of_after_it(simulate: Simulate, 
         (["--from", "2027-05-16", "--to", "2027-05-16"], "--to must be later than --from"),
         (["--people", "nowhere.csv"], "nowhere.csv: No such file"),
         (["--people", "README.md"], "is none of"),
-        (["--out", "nowhere/out.csv"], "--out: there is no directory nowhere"),
+        (["--out", "nowhere/out.csv"], "--out must name a file in a directory that is there: nowhere/out.csv"),
+        (["--out", "tests"], "--out must name a file"),
+        (["--from", "1969-01-01"], "from 1971-01-01 to"),
         (["--outage", "2027-05-15"], "--outage must be FROM/TO"),
         (["--outage", "2027-05-16T00:00:00Z/2027-05-15T00:00:00Z"], "--outage must be FROM/TO"),
         (["--changes", "nowhere.csv"], "nowhere.csv: No such file"),
