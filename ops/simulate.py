@@ -27,10 +27,12 @@ from infrastructure.import_staging import PostgresStaging
 from ops.settings import Settings, WrongSettings
 from ops.simulation_changes import Change, apply_change, instant, read_changes
 from ops.simulation_parts import Parts, simulated
-from ops.simulation_record import Record, show_summary, write_csv
+from ops.simulation_record import Chronicle, show_summary, write_csv
 
 PEOPLE_EXIST_BEFORE: Final = timedelta(hours=72)
 LAST_ZONE_LAGS: Final = timedelta(hours=12)  # a date is over everywhere once it is over in Etc/GMT+12
+EARLIEST: Final = date(1971, 1, 1)  # a message's ID begins with its date, since 1970
+LATEST: Final = date(9000, 1, 1)
 CHUNK_BYTES: Final = 256 * 1024
 A_DAY: Final = timedelta(days=1)
 
@@ -56,10 +58,10 @@ def simulate(
 
     Raises WrongSettings for a wrong range, option or file.
     """
-    if not start < end:
-        raise WrongSettings(f"--to must be later than --from: {end} is not later than {start}")
-    if not out.parent.is_dir():
-        raise WrongSettings(f"--out: there is no directory {out.parent}")
+    if not EARLIEST <= start < end <= LATEST:
+        raise WrongSettings(f"--to must be later than --from, and both from {EARLIEST} to {LATEST}")
+    if out.is_dir() or not out.parent.is_dir():
+        raise WrongSettings(f"--out must name a file in a directory that is there: {out}")
     down = _outage(outage) if outage else None
     told = read_changes(changes, partial(_tell, changes.name)) if changes else []
     begins = _midnight(start) - PEOPLE_EXIST_BEFORE
@@ -68,12 +70,12 @@ def simulate(
         names = _names(parts)
         simulation = _Simulation(parts, told, down, partial(_tell, changes.name if changes else ""))
         asyncio.run(simulation.run(end, bar))
-        rows = simulation.record.rows(names, start, end)
+        rows = simulation.chronicle.rows(names, start, end)
     try:
         write_csv(rows, out)
     except OSError as error:
         raise WrongSettings(f"--out: {error.filename}: {error.strerror}") from error
-    show_summary(rows, f"{len(rows):,} occasions from {start} up to {end}")
+    show_summary(rows, f"{len(rows):,} occasions from {start} up to {end}", parts.channel.keys)
     return 0
 
 
@@ -85,26 +87,28 @@ class _Simulation:
     ) -> None:
         self._parts, self._changes, self._outage, self._reject = parts, list(reversed(changes)), outage, reject
         self._sent: list[tuple[Claim, Outcomes]] = []  # not recorded yet
-        self.record = Record(parts.store)
+        self.chronicle = Chronicle(parts.store)
 
     async def run(self, end: date, bar: Progress) -> None:
         """Until every date before `end` is over everywhere, and nothing dated so is pending."""
         now, over = self._parts.clock.now(), _midnight(end) + LAST_ZONE_LAGS
+        if self._outage and self._outage.start <= over:
+            over = max(over, self._outage.end)  # what was not planned before it is planned after it
         living = bar.add_task("living", total=(over - now).total_seconds())
         self._plan(now)
-        while (following := self._next_instant(now)) <= over or self.record.anything_pending(end):
+        while (following := self._next_instant(now)) <= over or self._anything_pending(end, now):
             bar.advance(living, (following - now).total_seconds())
             await self._live(now, following)
             now = following
-            if now >= over:
-                self._record(now)
-                self.record.read()
+
+    def _anything_pending(self, before: date, now: datetime) -> bool:
         self._record(now)
-        self.record.read()
+        self.chronicle.read()
+        return self.chronicle.anything_pending(before)
 
     def _next_instant(self, now: datetime) -> datetime:
         midnight = _midnight(now.date()) + A_DAY
-        due = self.record.next_due(now)
+        due = self.chronicle.next_due(now)
         found = min(filter(None, (midnight, due, self._changes[-1].at if self._changes else None)))
         down = self._outage
         return down.end if down and down.start <= found < down.end else max(found, now)
@@ -125,7 +129,7 @@ class _Simulation:
         self._record(now)
         while self._parts.planner.step(now):
             pass
-        self.record.read()
+        self.chronicle.read()
 
     async def _send_due(self, now: datetime) -> bool:
         """Whether everything that was handed to the worker was sent."""

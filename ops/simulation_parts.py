@@ -111,21 +111,6 @@ class Outbox:
         return commands
 
 
-class Parts(Struct, frozen=True):
-    """Everything the simulation moves."""
-
-    clock: SimulatedClock
-    database: Database
-    store: PostgresEventStore
-    types: MessageTypes
-    new_id: "Ids"
-    planner: Planner
-    dispatcher: Dispatcher
-    outbox: Outbox
-    worker: Deliverer
-    channel: RecordingChannel
-
-
 class Ids:
     """The same ones in every run."""
 
@@ -134,6 +119,21 @@ class Ids:
 
     def __call__(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)
+
+
+class Parts(Struct, frozen=True):
+    """Everything the simulation moves."""
+
+    clock: SimulatedClock
+    database: Database
+    store: PostgresEventStore
+    types: MessageTypes
+    new_id: Ids
+    planner: Planner
+    dispatcher: Dispatcher
+    outbox: Outbox
+    worker: Deliverer
+    channel: RecordingChannel
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import csv
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True):
     reason: str
 
 
-class Record:
+class Chronicle:
     """Follows the messages log, and folds it as the aggregate does."""
 
     def __init__(self, store: PostgresEventStore) -> None:
@@ -108,10 +108,12 @@ def write_csv(rows: Iterable[Row], out: Path) -> None:
         writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
-def show_summary(rows: Iterable[Row], title: str) -> None:
-    """How many there are of each type, status and reason, on standard output."""
-    table = Table("type", "status", "reason", title=title)
+def show_summary(rows: Iterable[Row], title: str, keys: Collection[str]) -> None:
+    """How many there are of each type, status and reason, and how often the provider was called, on standard output."""
+    table = Table("type", "status", "reason")
     table.add_column("messages", justify="right")
     for (kind, status, reason), count in sorted(Counter((row.type, row.status, row.reason) for row in rows).items()):
         table.add_row(kind, status, reason, f"{count:,}")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"{title}; {len(keys):,} calls to the provider, {len(keys) - len(set(keys))} of them repeats")
