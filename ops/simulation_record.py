@@ -114,6 +114,5 @@ def show_summary(rows: Iterable[Row], title: str, keys: Collection[str]) -> None
     table.add_column("messages", justify="right")
     for (kind, status, reason), count in sorted(Counter((row.type, row.status, row.reason) for row in rows).items()):
         table.add_row(kind, status, reason, f"{count:,}")
-    console = Console()
-    console.print(table)
-    console.print(f"{title}; {len(keys):,} calls to the provider, {len(keys) - len(set(keys))} of them repeats")
+    Console().print(table)
+    print(f"{title}; {len(keys):,} calls to the provider, {len(keys) - len(set(keys))} of them repeats")
