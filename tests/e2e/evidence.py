@@ -30,7 +30,7 @@ class Evidence:
         self.messages, dispatches = _facts(dsn, "messages"), _facts(dsn, "dispatches")
         self.claimant = {fact.stream_id: fact.data["worker"] for fact in dispatches if fact.name == "dispatch.started.v1"}
         self.claimed_at = [fact.at for fact in dispatches if fact.name == "dispatch.started.v1"]
-        self.doubts = [fact for fact in self.messages if fact.name == "message.in_doubt.v1"]
+        self.doubts = self.named("message.in_doubt.v1")
         self.calls: defaultdict[str, list[datetime]] = defaultdict(list)
         for line in sink_file.read_text().splitlines():
             call = json.loads(line)
@@ -40,6 +40,10 @@ class Evidence:
     def repeated(self) -> dict[str, list[datetime]]:
         """Message → when it was called for, of those called for more than once."""
         return {key: times for key, times in self.calls.items() if len(times) > 1}
+
+    def named(self, name: str) -> list[Fact]:
+        """The messages' events of this stored name."""
+        return [fact for fact in self.messages if fact.name == name]
 
     def first_call_at(self) -> datetime:
         """When the sink was first called."""
@@ -51,11 +55,11 @@ class Evidence:
 
     def last_sent_at(self) -> datetime:
         """When the last message was recorded as sent."""
-        return max(fact.at for fact in self.messages if fact.name == "message.sent.v1")
+        return max(fact.at for fact in self.named("message.sent.v1"))
 
     def scheduled_before(self, instant: datetime) -> int:
         """How many messages were planned by then."""
-        return sum(fact.name == "message.scheduled.v1" and fact.at < instant for fact in self.messages)
+        return sum(fact.at < instant for fact in self.named("message.scheduled.v1"))
 
     def doubted_workers(self) -> set[str]:
         """The workers whose claims were put in doubt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 from datetime import UTC, datetime, timedelta
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from tests.e2e.conftest import master_key
 from tests.e2e.evidence import Evidence
 from tests.e2e.people import ONE_REGION, crowd, next_minute, this_minute
-from tests.e2e.processes import until
+from tests.e2e.processes import Site, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.processes import Program, Site
+    from tests.e2e.processes import Program
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -69,6 +71,25 @@ def test_a_broker_that_loses_everything_half_way_loses_no_message_and_repeats_no
     assert evidence.doubts == []
     assert evidence.last_sent_at() < killed_at + AFTER_A_KILL
     assert all(program.running for program in everybody.values())
+
+
+def test_a_database_killed_half_way_puts_nobody_in_doubt(data_dir, broker):
+    roles = ("api", "projections", "planner", "dispatcher", "worker")
+    with postgres_at(data_dir / "apart") as killed, Site(data_dir) as site:
+        site.environment |= {"DATABASE_URL": killed.dsn, "AMQP_URL": broker.url, "NINEBELL_MASTER_KEY": master_key()}
+        site.start("run", "sink", *SLOW)
+        all_roles = site.start("run", *roles).says("running:")
+        upload(site, crowd(CROWD, this_minute()))
+        site.until_sent(CROWD // 4)
+        assert killed.pid
+        os.kill(killed.pid, signal.SIGKILL)
+        with postgres_at(data_dir / "apart") as postgres:
+            until_all_is_sent(site)
+            evidence = Evidence(postgres.dsn, site.data_dir / "sink.jsonl")
+        assert all_roles.running
+    assert len(evidence.calls) == CROWD
+    assert (evidence.repeated, evidence.doubts) == ({}, [])
+    assert evidence.named("message.failed.v1") == []
 
 
 def test_standbys_take_over_from_a_killed_planner_and_a_killed_dispatcher(apart, database, data_dir):
@@ -126,7 +147,7 @@ def test_everything_in_one_process_stopped_half_way_burns_no_try(embedded, few_c
     with EmbeddedPostgres.start(embedded.data_dir, guest=True) as postgres:
         evidence = Evidence(postgres.dsn, embedded.data_dir / "sink.jsonl")
     assert len(evidence.calls) == CROWD
-    assert [fact for fact in evidence.messages if fact.name == "message.failed.v1"] == []
+    assert evidence.named("message.failed.v1") == []
     assert evidence.repeats_without_doubt_before() == []
 
 
@@ -157,6 +178,11 @@ def leader_and_standby(site: Site, role: str) -> tuple[Program, Program]:
 def name_of(worker: Program) -> str:
     """As its claims have it."""
     return f"{socket.gethostname()}-{worker.pid}"
+
+
+def postgres_at(directory: Path) -> EmbeddedPostgres:
+    """Running when entered, started again if it was killed."""
+    return EmbeddedPostgres.start(directory, guest=True)
 
 
 def keys_in(site: Site) -> set[str]:
