@@ -27,7 +27,8 @@ pytestmark = pytest.mark.timeout(240)
 CROWD = 5_000
 HALF = CROWD // 2
 AFTER_A_KILL = timedelta(seconds=60)
-FEW_CALLS_AT_ONCE = "[channels.sink]\nconcurrency = 12\ncall_timeout_seconds = {}\n"  # so that the work lasts for some seconds
+CALLS_AT_ONCE = 12  # so few that the work lasts for some seconds
+SETTINGS = f"[channels.sink]\nconcurrency = {CALLS_AT_ONCE}\ncall_timeout_seconds = {{}}\n"
 SLOW = ("--delay-ms", "20")
 
 
@@ -135,6 +136,22 @@ def test_everything_in_one_process_killed_half_way_goes_on_when_started_again(em
     assert evidence.last_sent_at() < killed_at + AFTER_A_KILL
 
 
+def test_what_a_killed_process_had_open_at_a_provider_that_cannot_deduplicate_waits_for_a_person(embedded, few_calls):
+    embedded.environment |= {"NINEBELL_LEASE_SECONDS": "5", "NINEBELL_SINK_IDEMPOTENT": "false"}
+    first = embedded.start("up", "--sink-delay-ms", "20").says("Ninebell is up")
+    upload(embedded, crowd(CROWD, this_minute()))
+    embedded.until_sent(CROWD // 4)
+    first.kill()
+    embedded.start("up").says("Ninebell is up")
+    until("all to be settled", lambda: (found := audited(embedded))["sent"] + found["in_doubt"] == CROWD)
+
+    with EmbeddedPostgres.start(embedded.data_dir, guest=True) as postgres:
+        evidence = Evidence(postgres.dsn, embedded.data_dir / "sink.jsonl")
+    assert evidence.repeated == {}
+    assert len(evidence.doubts) <= CALLS_AT_ONCE
+    assert evidence.doubted_workers() <= {name_of(first)}  # nobody's, if it was killed between two rounds of calls
+
+
 def test_everything_in_one_process_stopped_half_way_burns_no_try(embedded, few_calls):
     first = embedded.start("up", "--sink-delay-ms", "20").says("Ninebell is up")
     upload(embedded, crowd(CROWD, this_minute()))
@@ -156,7 +173,7 @@ def few_calls(request: pytest.FixtureRequest, data_dir: Path) -> None:
     """Settings of the test's installation under which two workers need some seconds for the crowd."""
     site: Site = request.getfixturevalue("embedded" if "embedded" in request.fixturenames else "apart")
     path = data_dir / "few-calls.toml"
-    path.write_text(FEW_CALLS_AT_ONCE.format(10 if "apart" in request.fixturenames else 3))
+    path.write_text(SETTINGS.format(10 if "apart" in request.fixturenames else 3))
     site.environment["NINEBELL_CONFIG"] = str(path)
 
 
