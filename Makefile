@@ -9,7 +9,7 @@ LOCK := $(UV) --no-config pip compile --quiet --universal --generate-hashes --no
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST_OPTIONS ?=
 
-.PHONY: help run test check bench lock clean broker
+.PHONY: help run test check bench prove lock clean broker
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: .venv/dev.stamp  ## lint, formatting, types and layers
 
 bench: .venv/runtime.stamp  ## measure messages per second on this machine
 	@$(BIN)/python -m ops.bench
+
+prove: .venv/dev.stamp  ## prove the calendar in full: every zone, any life, a decade (minutes)
+	@$(BIN)/python -m tests.prove
 
 lock:  ## resolve the newest versions into the lock files (needs uv)
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
