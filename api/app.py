@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import dashboard, health, messages, openapi, projections, user_import, users
+from api import dashboard, health, messages, openapi, projections, templates, user_import, users
 from api.auth import KeyNeeded, Named
 from api.dashboard import AskForecast, AskThroughput, SummaryShown, ThroughputShown
 from api.endpoint import JSON, UPLOADS_AT_ONCE, Call, Endpoint, Resource
@@ -36,6 +36,7 @@ from api.messages import ListMessages
 from api.problems import PROBLEMS, problem
 from api.request_wire import NoParameters, Paging
 from api.service import Service
+from api.templates import AskTemplate, TemplateShown, TemplateText
 from api.user_import import ImportPeople
 from api.users import ListUpcoming, ListUsers
 from projections.messages_by_timezone import Forecast, ZoneLoad
@@ -47,6 +48,7 @@ SUPPRESS: Final = f"{USER}/suppress"
 MESSAGES: Final = "/v1/messages"
 MESSAGE: Final = "/v1/messages/{id:uuid}"
 RESCHEDULE: Final = f"{MESSAGE}/reschedule"
+TEMPLATE: Final = "/v1/templates/{type}/{language}"
 MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
 UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
 MISSING, GONE, TAKEN, REFUSED = (404,), (404, 410), (409,), (404, 409)
@@ -78,6 +80,9 @@ ROUTES: Final = (
     Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),
     Endpoint("GET", "/v1/dashboard/throughput", dashboard.throughput, query=AskThroughput, gives=ThroughputShown),
     Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Items[Forecast]),
+    Endpoint("GET", "/v1/templates", templates.list_templates, gives=Items[TemplateShown]),
+    Endpoint("GET", TEMPLATE, templates.get_template, query=AskTemplate, gives=TemplateShown, problems=MISSING),
+    Endpoint("PUT", TEMPLATE, templates.put_template, media=JSON, body=TemplateText, gives=TemplateShown, problems=MISSING),
     Endpoint("GET", "/v1/projections", projections.list_projections, gives=Items[FollowerShown]),
     Endpoint("GET", "/metrics", health.metrics, gives=str, produces="text/plain"),
     Endpoint("GET", "/healthz", health.healthz, gives=HealthShown, open=True, blocks=False),

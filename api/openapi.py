@@ -25,6 +25,7 @@ PAGE_POLICY: Final = (
 )
 
 Schema = dict[str, Any]
+_PATH_PARAMETER: Final = re.compile(r"{(\w+)(?::(\w+))?}")
 _TEXT: Final[Schema] = {"type": "string"}
 _POSITION: Final[Schema] = {"type": "string", "examples": ["users=123,messages=456"]}
 
@@ -83,8 +84,9 @@ def _operation(endpoint: Endpoint, components: dict[str, Schema]) -> Schema:
 
 def _parameters(endpoint: Endpoint, components: dict[str, Schema]) -> list[Schema]:
     parameters: list[Schema] = []
-    if "{id" in endpoint.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}})
+    for name, form in _PATH_PARAMETER.findall(endpoint.path):
+        schema = {"type": "string"} | ({"format": form} if form else {})
+        parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
     for field in msgspec.structs.fields(endpoint.query):
         schema = _schema(field.type, components)
         if not field.required and field.default is not None:

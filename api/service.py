@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from application.edit_templates import EditTemplates
 from application.import_users import Staging
 from application.ports import Clock, EventStore, Position
 from domain.message_type import MessageTypes
@@ -48,6 +49,7 @@ class Service(Struct, frozen=True, kw_only=True):
     followers: Followers
     keys: Keys
     staging: Callable[[], AbstractContextManager[Staging]]
+    templates: EditTemplates
     ready: Callable[[], Sequence[str]]
     """What is not as it should be, by name: database, broker, projections."""
     new_id: Callable[[], UUID] = uuid7

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
 from application.ports import Letter, Stream
+from application.texts import Render, own_words
 from domain.delivery_policy import send_before
 from domain.dispatch import Dispatch
 from domain.message_type import MessageType, NoSuchOccasion, Rendered
@@ -55,6 +56,7 @@ class Decision(Struct, frozen=True):
     only_to: str | None
     now: datetime
     steady: bool  # else nothing is too late
+    render: Render = own_words
 
 
 def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, decision: Decision) -> Prepared | Outcome:
@@ -73,7 +75,7 @@ def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, de
         return Doubtful("late_window") if message.in_doubt else TooLate()
     if decision.only_to is not None and not fnmatchcase(user.email.casefold(), decision.only_to.casefold()):
         return Unwanted("not_allowed")
-    return _rendered(message, message_id, user, kind)
+    return _rendered(message, message_id, user, kind, decision.render)
 
 
 def calls_of(
@@ -111,9 +113,9 @@ def too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
     return message.send_before or send_before(message.occasion, message.timezone, message.due_at, kind.late_window)
 
 
-def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: MessageType) -> Prepared | Outcome:
+def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: MessageType, render: Render) -> Prepared | Outcome:
     try:
-        words: Rendered = kind.render(user, message.occasion)
+        words: Rendered = render(kind, user, message.occasion)
     except NoSuchOccasion:
         return Unwanted("birthday_changed")
     except Exception as error:  # noqa: BLE001  (a message type is somebody's plugin; its words might quote the user)

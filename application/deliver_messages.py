@@ -28,6 +28,7 @@ from application.ports import (
     StoreUnavailable,
     Stream,
 )
+from application.texts import Render, own_words
 from domain import dispatch as dispatches
 from domain.dispatch import Dispatch
 from domain.message_type import MessageType
@@ -43,7 +44,8 @@ R = TypeVar("R")
 class Deliverer:
     """One worker's use case. `claim` and `record` block on the store; `send` is asynchronous; `run` strings them together.
 
-    `random` draws from [0, 1); `only_to` is a glob of the addresses that may be written to, for trials.
+    `random` draws from [0, 1); `only_to` is a glob of the addresses that may be written to, for trials; `texts` gives what
+    renders with the texts of this moment.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Deliverer:
         liveness: Liveness,
         random: Callable[[], float],
         only_to: str | None = None,
+        texts: Callable[[], Render] = lambda: own_words,
     ) -> None:
         self._store, self._channel, self._types, self._clock = store, channel, types, clock
         self._liveness, self._random, self._only_to = liveness, random, only_to
+        self._texts = texts
         self._calls = BoundedCalls(channel.concurrency)
         self._told_to_end = threading.Event()
 
@@ -74,7 +78,7 @@ class Deliverer:
         messages = self._patiently(self._store.load_messages, members) if members else {}
         user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
         users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
-        decision = Decision(self._types, self._only_to, now, self._clock.steady())
+        decision = Decision(self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts))
         firsts = self._dispatches_repeated(messages, started)
         claims = []
         for dispatch_id, stream in started.items():

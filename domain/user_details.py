@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from typing import Any, Final
 
 from domain.errors import Invalid, Problem
+from domain.template import LANGUAGE
 from domain.timezones import NAMES, local_date, nearest
 from domain.user import Details
 
@@ -19,7 +20,6 @@ DEFAULT_TYPES: Final = ("BIRTHDAY",)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _YEARLESS = re.compile(r"--\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", re.ASCII)
 _ATOM = r"[^\s@<>(),;:\\\"\[\].]+"
 _LABEL = r"[^\W_]([\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[^\W\d_]([\w-]{{0,61}}[^\W_])")
@@ -135,7 +135,7 @@ def _country(value: Any) -> str | None:
 def _language(value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
+    if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
         raise _Wrong("is not a language tag such as en or pt-BR")
     return value
 

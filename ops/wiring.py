@@ -19,6 +19,7 @@ from api.service import Service
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
 from application.dispatch_messages import Dispatcher
+from application.edit_templates import EditTemplates
 from application.plan_messages import Planner, horizon
 from application.ports import Bus, Channel, Liveness
 from application.publish_dispatches import Publisher
@@ -37,12 +38,14 @@ from infrastructure.import_staging import PostgresStaging
 from infrastructure.in_process_bus import InProcessBus
 from infrastructure.keyring import Keyring
 from infrastructure.leader import Elector
+from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.schema import migrate
+from infrastructure.template_tables import PostgresTemplates, RememberedTexts
 from infrastructure.user_sealer import UserSealer
 from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
@@ -178,8 +181,13 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         followers=parts.followers,
         keys=parts.api_keys,
         staging=partial(PostgresStaging, parts.database),
+        templates=edit_templates(parts),
         ready=ready,
     )
+
+
+def edit_templates(parts: Parts) -> EditTemplates:
+    return EditTemplates(PostgresTemplates(parts.database), parts.types, compile_text)
 
 
 class _ClockOf:
@@ -252,7 +260,9 @@ def liveness(parts: Parts) -> WorkerLiveness:
 
 
 def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
-    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to=parts.settings.only_to)
+    texts = RememberedTexts(PostgresTemplates(parts.database).newest, parts.types).render
+    only_to = parts.settings.only_to
+    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to=only_to, texts=texts)
 
 
 def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:

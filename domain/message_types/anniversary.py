@@ -1,20 +1,23 @@
 """When is an anniversary greeted, and with which words?"""
 
 from datetime import date
-from typing import Final
+from typing import ClassVar, Final
 
-from domain.message_type import NoSuchOccasion, Occasion, Rendered, Settings
+from domain.message_type import NoSuchOccasion, Occasion
 from domain.recurrence import yearly
+from domain.template import Template, Templated, Words
 from domain.user import User
-from domain.wording import single_spaced
-
-TEMPLATE_VERSION: Final = 1
 
 
-class Anniversary(Settings, frozen=True, kw_only=True):
+class Anniversary(Templated, frozen=True, kw_only=True):
     """Every year after the one it happened in."""
 
     name: str = "ANNIVERSARY"
+    template: ClassVar = Template("Happy {{ years }} year anniversary!", "Happy {{ years }} year anniversary, {{ first_name }}!")
+    samples: ClassVar[tuple[Words, ...]] = (
+        {"first_name": "Ada", "last_name": "Lovelace", "years": 1},
+        {"first_name": "Ada", "last_name": "", "years": 50},
+    )
 
     def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
         if user.anniversary is None:
@@ -25,11 +28,11 @@ class Anniversary(Settings, frozen=True, kw_only=True):
     def validate(self, user: User) -> str | None:
         return None if user.anniversary else "No anniversary is known."
 
-    def render(self, user: User, occasion: date) -> Rendered:
+    def words(self, user: User, occasion: date) -> Words:
         if user.anniversary is None or user.anniversary.year >= occasion.year:
             raise NoSuchOccasion("no full year has passed")
-        years = f"Happy {occasion.year - user.anniversary.year} year anniversary"
-        return Rendered(f"{years}!", single_spaced(f"{years}, {user.first_name}!"), TEMPLATE_VERSION)
+        years = occasion.year - user.anniversary.year
+        return {"first_name": user.first_name, "last_name": user.last_name, "years": years}
 
 
 ANNIVERSARY: Final = Anniversary()

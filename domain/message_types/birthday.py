@@ -1,20 +1,23 @@
 """When is a birthday greeted, and with which words?"""
 
 from datetime import date
-from typing import Final
+from typing import ClassVar, Final
 
-from domain.message_type import NoSuchOccasion, Occasion, Rendered, Settings
+from domain.message_type import NoSuchOccasion, Occasion
 from domain.recurrence import yearly
+from domain.template import Template, Templated, Words
 from domain.user import User
-from domain.wording import single_spaced
-
-TEMPLATE_VERSION: Final = 1
 
 
-class Birthday(Settings, frozen=True, kw_only=True):
+class Birthday(Templated, frozen=True, kw_only=True):
     """Every year from the day of birth itself on; without a birth year, every year."""
 
     name: str = "BIRTHDAY"
+    template: ClassVar = Template("Happy birthday!", "Hey, {{ first_name }} {{ last_name }} it's your birthday")
+    samples: ClassVar[tuple[Words, ...]] = (
+        {"first_name": "Ada", "last_name": "Lovelace", "age": 36},
+        {"first_name": "Ada", "last_name": "", "age": None},
+    )
 
     def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
         if not user.birthday:
@@ -26,12 +29,13 @@ class Birthday(Settings, frozen=True, kw_only=True):
     def validate(self, user: User) -> str | None:
         return None if user.birthday else "No birthday is known."
 
-    def render(self, user: User, occasion: date) -> Rendered:
+    def words(self, user: User, occasion: date) -> Words:
+        """`age` is None where the year of birth is not known."""
         if not user.birthday:
             raise NoSuchOccasion("no birthday is known")
-        return Rendered(
-            "Happy birthday!", single_spaced(f"Hey, {user.first_name} {user.last_name} it's your birthday"), TEMPLATE_VERSION
-        )
+        year, _, _ = _parts(user.birthday)
+        age = occasion.year - year if year else None
+        return {"first_name": user.first_name, "last_name": user.last_name, "age": age}
 
 
 def _parts(birthday: str) -> tuple[int | None, int, int]:

@@ -4,21 +4,25 @@ import re
 import warnings
 from datetime import date
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
-from domain.message_type import NoSuchOccasion, Occasion, Rendered, Settings
+from domain.message_type import NoSuchOccasion, Occasion
+from domain.template import Template, Templated, Words
 from domain.user import User
-from domain.wording import single_spaced
 
-TEMPLATE_VERSION: Final = 1
 _TRAILING_PARENTHESES: Final = re.compile(r"(?:\s*\([^()]*\))+$")
 
 
-class HolidayGreeting(Settings, frozen=True, kw_only=True):
+class HolidayGreeting(Templated, frozen=True, kw_only=True):
     """Every public holiday of the country as a whole, one message a date; which those are the `holidays` package says."""
 
     name: str = "HOLIDAY_GREETING"
     annual: bool = False
+    template: ClassVar = Template("Happy {{ holiday }}!", "Happy {{ holiday }}, {{ first_name }}!")
+    samples: ClassVar[tuple[Words, ...]] = (
+        {"first_name": "Ada", "last_name": "Lovelace", "holiday": "New Year's Day"},
+        {"first_name": "Ada", "last_name": "", "holiday": "Eid al-Fitr"},
+    )
 
     def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
         if not user.country:
@@ -31,11 +35,12 @@ class HolidayGreeting(Settings, frozen=True, kw_only=True):
             return "No country is known."
         return None if _is_known(user.country) else f"No public holidays are known of {user.country}."
 
-    def render(self, user: User, occasion: date) -> Rendered:
+    def words(self, user: User, occasion: date) -> Words:
+        """`holiday` is its English name."""
         holiday = holidays_of(user.country, occasion.year).get(occasion) if user.country else None
         if holiday is None:
             raise NoSuchOccasion("no public holiday on that date")
-        return Rendered(f"Happy {holiday}!", single_spaced(f"Happy {holiday}, {user.first_name}!"), TEMPLATE_VERSION)
+        return {"first_name": user.first_name, "last_name": user.last_name, "holiday": holiday}
 
 
 @lru_cache(maxsize=4096)

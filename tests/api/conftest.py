@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from api.app import make_app
 from api.service import Service
+from application.edit_templates import EditTemplates
 from application.plan_messages import Planner
 from domain.message_type import registry
 from infrastructure.api_keys import ApiKeys
@@ -21,10 +22,12 @@ from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
 from infrastructure.import_staging import PostgresStaging
 from infrastructure.keyring import Keyring
+from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
+from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
 from infrastructure.work import begin_work
 from projections.projection import Cursor, Sealer
@@ -75,6 +78,7 @@ class Town:
             followers=Followers(store),
             keys=keys,
             staging=partial(PostgresStaging, store.database),
+            templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
             ready=lambda: self.red,
             wait_seconds=0.2,
         )

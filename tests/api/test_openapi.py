@@ -44,7 +44,7 @@ def test_every_operation_says_what_it_takes_and_gives(described: dict[str, Any])
         responses = operation["responses"]
         assert any(status.startswith("2") for status in responses), path
         assert all(response["description"] for response in responses.values())
-        assert ("requestBody" in operation) <= (method in ("post", "patch"))
+        assert ("requestBody" in operation) <= (method in ("post", "patch", "put"))
         assert (operation.get("security") == []) != ("401" in responses), path
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,16 +19,21 @@ HERD = [UUID(int=number) for number in range(3000)]
 HOUR = timedelta(hours=1)
 
 
-def ada(**facts):
-    told = {"first_name": "Ada", "email": "ada@example.org", "timezone": "Europe/London", "first_occasion": date(2020, 1, 1)}
-    return User(**told | facts)
+def ada(**facts: Any) -> User:
+    told: dict[str, Any] = {
+        "first_name": "Ada",
+        "email": "ada@example.org",
+        "timezone": "Europe/London",
+        "first_occasion": date(2020, 1, 1),
+    }
+    return User(**(told | facts))
 
 
-def wanted(user_id: UUID, day: date = DAY, user: User | None = None, **settings) -> WantedMessage:
+def wanted(user_id: UUID, day: date = DAY, user: User | None = None, **settings: Any) -> WantedMessage:
     return wanted_message(user_id, user or ada(), replace(BIRTHDAY, **settings), Occasion(day))
 
 
-def delays(**settings) -> list[timedelta]:
+def delays(**settings: Any) -> list[timedelta]:
     sharp = wanted(HERD[0], **settings | {"spread_minutes": 0}).due_at
     return [wanted(user_id, **settings).due_at - sharp for user_id in HERD]
 
@@ -57,7 +63,7 @@ def test_a_person_has_another_place_in_every_type():
 
 
 def test_nobody_is_spread_into_the_next_local_day():
-    late_evening = {"send_time": time(23, 50), "spread_minutes": 60}
+    late_evening: dict[str, Any] = {"send_time": time(23, 50), "spread_minutes": 60}
     dues = [wanted(user_id, **late_evening) for user_id in HERD]
     assert {local_date(message.due_at, "Europe/London") for message in dues} == {DAY}
     assert len({message.due_at for message in dues}) > 500  # of the ten minutes that are left, each in their place
