@@ -1,7 +1,7 @@
 """What becomes of somebody whose facts change at any moment of a year, with the real planner, dispatcher and worker on memory?"""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
 from itertools import count
@@ -130,7 +130,8 @@ class World:
         details = Details(**{"first_name": "Ada", "email": "ada@example.org"} | life.registered)
         self._say(*user.register(None, ADA, details, START.date()))
 
-    async def live(self) -> None:
+    async def live(self, look: Callable[["World"], None]) -> None:
+        """To the end of the year; `look` is called whenever everybody has done what there was to do."""
         self._plan()
         while (following := self._next_instant()) < END + AFTERWARDS:
             self.clock.time = max(following, self.clock.time + A_SECOND)
@@ -138,6 +139,7 @@ class World:
                 self._say(self._said.pop()[1])
             self._plan()
             await self._send_due()
+            look(self)
 
     def messages(self) -> dict[UUID, ScheduledMessage]:
         ids = dict.fromkeys(recorded.stream_id for recorded in self.memory.logs["messages"])
@@ -213,9 +215,9 @@ class World:
         return self.clock.time
 
 
-def lived(life: Life) -> World:
+def lived(life: Life, look: Callable[[World], None]) -> World:
     world = World(life)
-    asyncio.run(world.live())
+    asyncio.run(world.live(look))
     return world
 
 
