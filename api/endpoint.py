@@ -28,6 +28,8 @@ Q = TypeVar("Q", bound=Struct)
 
 JSON: Final = ("application/json",)
 UPLOADS_AT_ONCE: Final = 4
+WAITING_AT_ONCE: Final = 100
+"""Of one resource. They have threads of their own, so that those who do not wait are answered meanwhile."""
 
 
 class Call(Struct, Generic[Q], frozen=True, kw_only=True):
@@ -84,7 +86,7 @@ class Resource:
     """All methods of one path, as an ASGI application."""
 
     def __init__(self, service: Service, endpoints: Sequence[Endpoint], uploads: CapacityLimiter) -> None:
-        self._service, self._uploads = service, uploads
+        self._service, self._uploads, self._waiting = service, uploads, CapacityLimiter(WAITING_AT_ONCE)
         self._by_method = {endpoint.method: endpoint for endpoint in endpoints}
         if "GET" in self._by_method:
             self._by_method["HEAD"] = self._by_method["GET"]
@@ -115,7 +117,8 @@ class Resource:
         )
         if not endpoint.blocks:
             return endpoint.handler(call)
-        return await anyio.to_thread.run_sync(endpoint.handler, call, limiter=self._uploads if endpoint.streamed else None)
+        room = self._uploads if endpoint.streamed else self._waiting if position is not None else None
+        return await anyio.to_thread.run_sync(endpoint.handler, call, limiter=room)
 
 
 def _media_type(request: Request, endpoint: Endpoint) -> str:

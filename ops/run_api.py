@@ -4,8 +4,8 @@ import socket
 from collections.abc import Sequence
 
 from api.app import ROUTES, make_app
+from api.bounded_clients import BoundedClients
 from api.endpoint import Endpoint
-from api.half_close import HearsOut
 from application.ports import StoreUnavailable
 from ops.running import Stop
 from ops.serving import serve
@@ -23,4 +23,4 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]
 
-    await serve(make_app(service(parts, red), routes), listener, stop, http=HearsOut)
+    await serve(make_app(service(parts, red), routes), listener, stop, http=BoundedClients)

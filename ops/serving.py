@@ -1,6 +1,7 @@
 """How is an ASGI application served at an address that a setting names?"""
 
 import asyncio
+import resource
 import socket
 from contextlib import nullcontext
 from typing import Any, Final, Literal
@@ -11,6 +12,9 @@ from ops.running import Stop
 from ops.settings import Address
 
 GRACE_SECONDS: Final = 3
+OTHER_FILES: Final = 256
+"""For the database, the broker, the provider and the process itself; two servers may share what is left."""
+FEWEST_CONNECTIONS: Final = 64
 
 
 class AddressTaken(Exception):
@@ -47,6 +51,7 @@ async def serve(
         lifespan="on",
         timeout_graceful_shutdown=grace_seconds,
         server_header=False,
+        limit_concurrency=_most_connections(),
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -55,6 +60,12 @@ async def serve(
     server.should_exit = True
     stopping.cancel()
     await serving
+
+
+def _most_connections() -> int:
+    """Who comes beyond is told 503: without a file left, the process could not even speak to its database."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(FEWEST_CONNECTIONS, (files - OTHER_FILES) // 2) if files != resource.RLIM_INFINITY else 2**20
 
 
 class _Server(uvicorn.Server):

@@ -4,20 +4,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
-from api.half_close import HearsOut
+from api.bounded_clients import BoundedClients
 
 SECONDS = 20.0
 
 
 @contextmanager
-def served(app: Starlette) -> Iterator[int]:
+def served(app: Starlette, protocol: type[BoundedClients] = BoundedClients, **options: Any) -> Iterator[int]:
     """The port on 127.0.0.1 where uvicorn serves the application, as in production."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http=HearsOut, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off", **options))
     serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     serving.start()
     try:

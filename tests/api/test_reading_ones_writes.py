@@ -1,10 +1,20 @@
 """Does a query that brings along a command's position see what the command did?"""
 
 import threading
+from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
-from tests.api.conftest import Town
+from api.app import make_app
+from application.ports import Position
+from projections.projection import Projection
+from tests.api.conftest import KEY, Town
+from tests.api.serving import call, served
+
+A_LOOPS_THREADS = 40
 
 
 def test_a_query_waits_until_its_read_model_has_seen_the_position(town: Town) -> None:
@@ -36,3 +46,36 @@ def test_a_query_about_messages_waits_for_the_planner_too(town: Town) -> None:
 @pytest.mark.parametrize("position", ["", "users", "users=", "users=-1", "users=1,users=2", "people=1", "users=1;messages=2"])
 def test_a_position_that_no_answer_gave_is_refused(town: Town, position: str) -> None:
     assert town.client.get("/v1/users", headers={"Ninebell-Position": position}).status_code == 400
+
+
+def test_who_waits_keeps_nobody_else_from_an_answer(town: Town) -> None:
+    waiting, answered = threading.Semaphore(0), []
+
+    class Noticing:
+        """The followers, and a sign for each query that begins to wait."""
+
+        def status(self, now: datetime) -> Sequence[Struct]:
+            return town.service.followers.status(now)
+
+        def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float) -> bool:
+            waiting.release()
+            return town.service.followers.wait_for(read_model, position, timeout_seconds)
+
+    def ask(port: int, head: str = "") -> None:
+        answer = call(port, f"GET /v1/users HTTP/1.1\nHost: x\nAuthorization: Bearer {KEY}\nConnection: close{head}", end=False)
+        answered.append(answer.split()[1])
+
+    town.create()
+    app = make_app(replace(town.service, followers=Noticing(), wait_seconds=20.0))
+    with served(app) as port:
+        patient = [threading.Thread(target=ask, args=(port, "\nNinebell-Position: users=1")) for _ in range(A_LOOPS_THREADS)]
+        for one in patient:
+            one.start()
+        for _ in patient:
+            waiting.acquire()
+        ask(port)
+        assert answered == [b"200"]
+        town.project()
+        for one in patient:
+            one.join()
+    assert answered == [b"200"] * (1 + A_LOOPS_THREADS)
