@@ -1,7 +1,7 @@
 """How do callers that come at the same time share one commit, each with its own answer?"""
 
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Event, Lock
 from typing import Generic, TypeVar
 
 from application.ports import StoreUnavailable
@@ -17,6 +17,7 @@ class _Share(Generic[T, R]):
         self.items = items
         self.results: Sequence[R] | None = None
         self.error: BaseException | None = None
+        self.woken = Event()  # served, or next to serve
 
     @property
     def waits(self) -> bool:
@@ -32,19 +33,53 @@ class SharedCommit(Generic[T, R]):
         self._most_items = most_items
         self._waiting: list[_Share[T, R]] = []
         self._mutex = Lock()
-        self._turn = Lock()
+        self._served = False  # someone serves; else nobody waits
 
     def __call__(self, items: Sequence[T]) -> Sequence[R]:
         """Blocks until the caller's items are committed. Raises what `commit` raised for them."""
         mine: _Share[T, R] = _Share(items)
         with self._mutex:
             self._waiting.append(mine)
-        with self._turn:
-            while mine.waits:
-                self._serve(self._next_shares())
+            waits, self._served = self._served, True
+        if waits:
+            self._wait(mine)
+        if mine.waits:
+            self._serve_next()
         if mine.error is not None:
             raise mine.error
         return mine.results or ()
+
+    def _wait(self, mine: _Share[T, R]) -> None:
+        try:
+            mine.woken.wait()
+        except BaseException:
+            self._leave(mine)
+            raise
+
+    def _serve_next(self) -> None:
+        """The first who waits, who is us, and who came since. Those served go their ways: only one of the next has to wake."""
+        shares = self._next_shares()
+        try:
+            self._serve(shares)
+        finally:
+            for share in shares:
+                share.woken.set()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._mutex:
+            self._served = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].woken.set()
+
+    def _leave(self, mine: _Share[T, R]) -> None:
+        """Without leaving the others to wait for us."""
+        with self._mutex:
+            next_to_serve = mine.woken.is_set() and mine.waits
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+        if next_to_serve:
+            self._hand_over()
 
     def _next_shares(self) -> list[_Share[T, R]]:
         with self._mutex:

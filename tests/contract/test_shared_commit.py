@@ -1,7 +1,9 @@
 """Do callers that come while a commit is under way share the next one, each with its own answer?"""
 
+import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier, get_ident
 from threading import Event as Signal
 
 import pytest
@@ -72,3 +74,38 @@ def test_a_commit_takes_no_more_than_it_may_but_always_one_caller() -> None:
     answers = share(disk, 0, [2, 4], [6, 8], [10, 12, 14, 16], [18], most_items=3)
     assert [len(answer.result()) for answer in answers] == [1, 2, 2, 4, 1]
     assert max(len(batch) for batch in disk.batches) == 4
+
+
+def test_callers_who_come_again_and_again_share_with_those_who_came_meanwhile() -> None:
+    disk = Disk()
+    disk.let_go.set()
+    shared, ready, rounds = SharedCommit(disk.commit, 100), Barrier(CALLERS), 200
+
+    def call(number: int) -> bool:
+        ready.wait()
+        return all(list(shared([2 * number])) == [4 * number] for _ in range(rounds))
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        assert all(threads.map(call, range(CALLERS)))
+    assert sum(map(len, disk.batches)) == CALLERS * rounds
+
+
+def test_a_caller_interrupted_while_waiting_keeps_nobody_else_from_being_served() -> None:
+    disk, us = Disk(), get_ident()
+    shared = SharedCommit(disk.commit, 100)
+
+    def interrupt() -> None:
+        while not shared._waiting:
+            pass
+        signal.pthread_kill(us, signal.SIGINT)
+
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(shared, [0])
+        disk.writing.wait()
+        threads.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            shared([2])
+        third = threads.submit(shared, [4])
+        disk.let_go.set()
+        assert (first.result(), third.result()) == ([0], [8])
+    assert 2 not in [item for batch in disk.batches for item in batch]
