@@ -53,7 +53,7 @@ FACTS: Final[st.SearchStrategy[Event]] = st.one_of(
     st.just(UserUnsuppressed()),
 )
 RARELY: Final[st.SearchStrategy[Event]] = st.just(UserErased())
-SAID: Final[st.SearchStrategy[Event]] = st.integers(0, 12).flatmap(lambda draw: FACTS if draw else RARELY)
+SAID: Final[st.SearchStrategy[Event]] = st.integers(0, 20).flatmap(lambda draw: RARELY if draw == 20 else FACTS)
 NEAR: Final = st.builds(
     lambda day, minutes: datetime.combine(day, time(9), UTC) + timedelta(minutes=minutes),
     st.sampled_from(DAYS),
@@ -72,8 +72,10 @@ LIVES: Final = st.builds(
         }
     ),
     said=st.lists(st.tuples(NEAR, SAID), min_size=3, max_size=16),
-    meanwhile=st.lists(st.tuples(st.sampled_from(["requested", "claimed", "called"]), SAID), max_size=4),
-    answers=st.lists(st.sampled_from(["accepted", "accepted", "not accepted", "rejected", "ambiguous"]), max_size=12),
+    meanwhile=st.lists(st.tuples(st.sampled_from(["requested", "claimed", "called"]), SAID), min_size=1, max_size=6),
+    answers=st.lists(
+        st.sampled_from(["accepted", "not accepted", "accepted", "not accepted", "rejected", "ambiguous"]), max_size=12
+    ),
     outages=st.lists(st.tuples(NEAR, st.integers(1, 72).map(lambda hours: timedelta(hours=hours))), max_size=2),
 )
 ENDED_OTHERWISE: Final = ("cancelled", "expired", "abandoned", "in_doubt")

@@ -201,8 +201,9 @@ class World:
 
     def _happens(self, moment: Moment) -> None:
         """What is said at this moment; every second time before the planner has looked."""
-        if self._meanwhile and self._meanwhile[-1][0] == moment:
-            self._say(self._meanwhile.pop()[1])
+        if said := next((pair for pair in self._meanwhile if pair[0] == moment), None):
+            self._meanwhile.remove(said)
+            self._say(said[1])
             if len(self._meanwhile) % 2:
                 self._plan()
 
