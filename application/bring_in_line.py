@@ -6,6 +6,9 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec import Struct
+
+from application.parked_types import Pair, ParkedTypes
 from application.planned_slot import Person, Slot, Streams, decide_slot, slots
 from application.ports import Origin, PlannedMessage, PlannerWork
 from domain.message_type import MessageTypes
@@ -13,15 +16,26 @@ from domain.message_type import MessageTypes
 PLANNED: Final = Origin("planner")
 
 
-def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTypes, now: datetime, last: date) -> frozenset[UUID]:
-    """Schedule, move, cancel, expire or reinstate whatever does not say what these people's facts say now.
+class Outcome(Struct, frozen=True):
+    """What can't be brought in line now."""
 
-    Gives the users who have a message left in somebody's hands: its outcome has to be looked at again.
-    """
+    waiting: frozenset[UUID] = frozenset()
+    """Users who have a message left in somebody's hands: its outcome has to be looked at again."""
+    parked: frozenset[Pair] = frozenset()
+    """Users and types whose own code fails on them."""
+
+
+def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTypes, now: datetime, last: date) -> Outcome:
+    """Schedule, move, cancel, expire or reinstate whatever does not say what these people's facts say now."""
     if not people:
-        return frozenset()
-    rows = _rows_by_user(work, people)
-    todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last)]
+        return Outcome()
+    user_ids = [person.user_id for person in people]
+    before = work.parked(user_ids)
+    parked = ParkedTypes(before)
+    rows = _rows_by_user(work, user_ids, min((*(person.first for person in people), *(row.first for row in before))))
+    todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last, parked)]
+    if parked.changed:
+        work.put_parked(user_ids, parked.rows, now)
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
     waiting: set[UUID] = set()
@@ -33,7 +47,7 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
         todo = [slot for slot in todo if id(slot) in lost]
         if todo:
             streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))
-    return frozenset(waiting)
+    return Outcome(frozenset(waiting), parked.pairs)
 
 
 def _decide(work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime) -> set[int]:
@@ -53,9 +67,8 @@ def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:
     return Streams(messages, work.load_dispatches(held) if held else {})
 
 
-def _rows_by_user(work: PlannerWork, people: Sequence[Person]) -> dict[UUID, list[PlannedMessage]]:
-    since = date(min(person.first for person in people).year, 1, 1)
+def _rows_by_user(work: PlannerWork, user_ids: Sequence[UUID], first: date) -> dict[UUID, list[PlannedMessage]]:
     rows: dict[UUID, list[PlannedMessage]] = defaultdict(list)
-    for row in work.planned([person.user_id for person in people], since):
+    for row in work.planned(user_ids, date(first.year, 1, 1)):
         rows[row.user_id].append(row)
     return rows

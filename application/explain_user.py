@@ -8,14 +8,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.ports import EventStore, Recorded
-from application.upcoming import upcoming
+from application.upcoming import failing, upcoming
 from domain.errors import UserUnknown
 from domain.event import Event
 from domain.message_type import MessageTypes
 from domain.scheduled_message import ScheduledMessage
 from domain.timezones import local_date, zone
 from domain.user import User, UserEvent, evolve
-from domain.wanted_message import WantedMessage
+from domain.wanted_message import WantedMessage, why_silent
 
 LOOK_BACK: Final = timedelta(days=400)
 
@@ -70,13 +70,20 @@ def explain_user(user_id: UUID, store: EventStore, types: MessageTypes, now: dat
         first_occasion=user.first_occasion,
         suppressed=user.suppressed,
         erased=user.erased,
-        silent={name: why for name in user.message_types if name in types and (why := types[name].validate(user))},
+        silent=_silent(user, types, today, days),
         messages=[
             _explained(wanted, streams[message_id].state, store)
             for message_id, wanted in sorted(known.items(), key=lambda item: (item[1].due_at, item[1].message_type))
             if message_id in ahead or streams[message_id].state is not None
         ],
     )
+
+
+def _silent(user: User, types: MessageTypes, today: date, days: int) -> dict[str, str]:
+    why = {name: said for name in user.message_types if name in types and (said := why_silent(user, types[name]))}
+    for name, error in failing(user, types, today, days).items():
+        why[name] = f"Its own code fails on this person ({error}); what was planned stays, and the planner asks it again daily."
+    return why
 
 
 def _lives(history: list[UserEvent]) -> Iterator[User]:

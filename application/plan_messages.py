@@ -1,7 +1,7 @@
 """Process manager: how do people's facts and the calendar become scheduled messages, exactly once?"""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -9,12 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.bring_in_line import bring_in_line
-from application.planned_slot import Person
+from application.parked_types import Pair
+from application.planned_slot import LONG_AGO, Person
 from application.ports import Begin, Log, NextOccasion, Origin, PlannerWork, Recorded
 from domain import user as users
 from domain.delivery_policy import WINDOW
 from domain.event import Event
-from domain.message_type import MessageTypes
+from domain.message_type import MessageType, MessageTypes, TypeFailed
 from domain.scheduled_message import (
     DeliveryInDoubt,
     DoubtResolved,
@@ -34,7 +35,8 @@ EASTERNMOST: Final = timedelta(hours=14)
 PLANNER: Final = "planner"
 SWEEP: Final = Origin(PLANNER, causation_id="sweep")
 REDERIVE: Final = Origin(PLANNER, causation_id="rederive")
-LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+PARKED: Final = Origin(PLANNER, causation_id="parked")
+A_DAY: Final = timedelta(days=1)
 FACTS: Final[frozenset[type[Event]]] = frozenset(
     {
         users.UserRegistered,
@@ -80,6 +82,8 @@ class Planner:
         self._swept_old = date.min
         self._rederived: UUID | None = None
         self._all_rederived = False
+        self._retried: UUID | None = None
+        self._all_retried = False
 
     def step(self, now: datetime) -> bool:
         """Go on wherever there is something to do, a page of each; False when there was nothing. Raises Deposed, PositionLost."""
@@ -88,7 +92,8 @@ class Planner:
             return True
         followed = self.follow_users(now)
         decided = self.follow_messages(now)
-        return self.rederive(now) or followed or decided
+        rederived, retried = self.rederive(now), self.retry_parked(now)
+        return rederived or retried or followed or decided
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""
@@ -107,8 +112,8 @@ class Planner:
                 causes[event.stream_id] = self._seen_from(known.since if known else event.at, _because("users", event))
             if causes:
                 people = self._people(work, causes, now)
-                self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now))
+                parked = self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
             work.followed("users", stretch.position)
         return stretch.more or bool(causes)
 
@@ -139,6 +144,20 @@ class Planner:
         self._rederived, self._all_rederived = (page[-1].message_id, False) if page else (None, True)
         return bool(page)
 
+    def retry_parked(self, now: datetime) -> bool:
+        """Ask the types again that failed, page by page and once after the start: another version may be installed now."""
+        if self._all_retried:
+            return False
+        with self._begin() as work:
+            page = work.parked_after(self._retried, PEOPLE_AT_ONCE)
+            if page:
+                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, PARKED))
+                people = self._people(work, causes, now)
+                parked = self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+        self._retried, self._all_retried = (page[-1].user_id, False) if page else (None, True)
+        return bool(page)
+
     def _sweep_page(self, now: datetime) -> bool:
         with self._begin() as work:
             page = work.occasions_until(horizon(now), PEOPLE_AT_ONCE)
@@ -146,8 +165,8 @@ class Planner:
                 # Oldest first, so that a person's first row here is their first of all.
                 causes = {row.user_id: Cause(SWEEP, LONG_AGO, row.occasion) for row in reversed(page)}
                 people = self._people(work, causes, now)
-                self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now))
+                parked = self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
                 self._forget_old(work, now)
         return bool(page)
 
@@ -168,24 +187,36 @@ class Planner:
             for user_id, user, cause in known
         ]
 
-    def _bring_in_line(self, work: PlannerWork, people: Sequence[Person], now: datetime) -> None:
-        waiting = bring_in_line(work, people, self._types, now, horizon(now))
-        if gone := [person.user_id for person in people if person.user.erased and person.user_id not in waiting]:
+    def _bring_in_line(self, work: PlannerWork, people: Sequence[Person], now: datetime) -> frozenset[Pair]:
+        """The users and types whose own code failed."""
+        outcome = bring_in_line(work, people, self._types, now, horizon(now))
+        if gone := [person.user_id for person in people if person.user.erased and person.user_id not in outcome.waiting]:
             work.forget(gone, (now - KEPT).date())
+        return outcome.parked
 
-    def _next_occasions(self, people: Sequence[Person], now: datetime) -> list[NextOccasion]:
+    def _next_occasions(self, people: Sequence[Person], now: datetime, parked: frozenset[Pair]) -> list[NextOccasion]:
         last = horizon(now)
         return [
             NextOccasion(person.user_id, kind.name, found)
             for person in people
             for kind in taken_types(person.user, self._types)
-            if (found := next_occasion(person.user, kind, last))
+            if (found := _next_occasion(person, kind, last, parked))
         ]
 
     def _forget_old(self, work: PlannerWork, now: datetime) -> None:
         if self._swept_old < now.date():
             work.forget((), (now - KEPT).date())
             self._swept_old = now.date()
+
+
+def _next_occasion(person: Person, kind: MessageType, last: date, parked: frozenset[Pair]) -> date | None:
+    """Where the type's own code fails, the sweep of tomorrow asks again."""
+    if (person.user_id, kind.name) in parked:
+        return last + A_DAY
+    try:
+        return next_occasion(person.user, kind, last)
+    except TypeFailed:
+        return last + A_DAY
 
 
 def _because(log: Log, event: Recorded[Event]) -> Origin:

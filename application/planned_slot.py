@@ -1,22 +1,26 @@
 """Which events bring the messages of one slot, planned or wanted, in line with a person's facts?"""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from application.parked_types import ParkedTypes
 from application.ports import Group, NewEvents, Origin, PlannedMessage, Stream
 from domain import dispatch as dispatches
 from domain import message_decisions as decide
 from domain.dispatch import Dispatch
 from domain.errors import BeingSent, NotAllowed
-from domain.message_type import MessageTypes
+from domain.message_type import MessageTypes, TypeFailed
 from domain.scheduled_message import Reason, ScheduledMessage, ScheduledMessageEvent, evolve
 from domain.timezones import local_date
 from domain.user import User
 from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
+
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Person(Struct, frozen=True, kw_only=True):
@@ -84,32 +88,46 @@ class Streams:
         return NewEvents("dispatches", dispatch_id, stream.version, tuple(events))
 
 
-def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date) -> list[Slot]:
-    """Everything of a person that has something dated from `person.first` up to `last`, wanted or planned."""
+def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date, parked: ParkedTypes) -> list[Slot]:
+    """Everything of a person that has something dated from `person.first` up to `last`, wanted or planned.
+
+    Where a type's own code fails, what is planned of it stays as it is, and the type is parked.
+    """
     found: dict[tuple[str, date], Slot] = {}
     annual = {kind.name for kind in types.values() if kind.annual}
 
     def slot(message_type: str, occasion: date) -> Slot:
         key = (message_type, date(occasion.year, 1, 1) if message_type in annual else occasion)
-        return found.setdefault(key, Slot(person=person, wanted=[], unwanted={}, rows={}))
+        return found.setdefault(key, Slot(person=_seen(person, message_type, parked), wanted=[], unwanted={}, rows={}))
 
     dates: set[tuple[str, date]] = set()
+    failed: set[str] = set()
     for kind in taken_types(person.user, types):
+        first = _seen(person, kind.name, parked).first
         # An annual type is looked at from New Year on: what was planned earlier in the year may stand in the way.
-        start = date(person.first.year, 1, 1) if kind.annual else person.first
-        for occasion in occasions(person.user, kind, start, last):
+        start = date(first.year, 1, 1) if kind.annual else first
+        try:
+            listed = occasions(person.user, kind, start, last)
+        except TypeFailed as failure:
+            parked.park(person.user_id, first, failure)
+            failed.add(kind.name)
+            continue
+        for occasion in listed:
             dates.add((kind.name, occasion.date))
-            if occasion.date >= person.first:
+            if occasion.date >= first:
                 wanted = wanted_message(person.user_id, person.user, kind, occasion)
                 slot(kind.name, occasion.date).wanted.append(wanted)
     for row in rows:
-        if row.occasion < person.first and row.message_type not in annual:
+        before = row.occasion < _seen(person, row.message_type, parked).first
+        if row.message_type in failed or (before and row.message_type not in annual):
             continue
         here = slot(row.message_type, row.occasion)
         here.rows[row.message_id] = row
         if (row.message_type, row.occasion) not in dates:
             here.unwanted[row.message_id] = _why_unwanted(person.user, row.message_type, types)
-    return [here for here in found.values() if here.wanted or any(row.occasion >= person.first for row in here.rows.values())]
+    return [
+        here for here in found.values() if here.wanted or any(row.occasion >= here.person.first for row in here.rows.values())
+    ]
 
 
 def decide_slot(slot: Slot, streams: Streams, now: datetime) -> Group | None:
@@ -230,6 +248,12 @@ class _Draft:
 End = Callable[[ScheduledMessage | None, Reason, UUID | None], list[ScheduledMessageEvent]]
 _MOVED: Final = ("due_at", "timezone", "rule", "tzdata")
 _SCHEDULED: Final = (*_MOVED, "message_type", "occasion", "type_version")
+
+
+def _seen(person: Person, message_type: str, parked: ParkedTypes) -> Person:
+    """Of a type that failed, from where it did: nothing was planned since, and nothing of it is too late to be told."""
+    since = parked.since(person.user_id, message_type)
+    return person if since is None else replace(person, first=min(since, person.first), since=LONG_AGO)
 
 
 def _row(user_id: UUID, wanted: WantedMessage) -> PlannedMessage:

@@ -170,8 +170,17 @@ class NextOccasion(Struct, frozen=True):
     occasion: date
 
 
+class ParkedType(Struct, frozen=True):
+    """The planner's own row for a message type whose code failed on a person: it is asked again, from `first` on."""
+
+    user_id: UUID
+    message_type: str
+    first: date
+    error: str  # the exception's kind
+
+
 class PlannerWork(Work, Protocol):
-    """The planner's transaction: a Work and its two tables."""
+    """The planner's transaction: a Work and its three tables."""
 
     def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
         """Planned occasions of these users from `since` on; the rows are locked."""
@@ -189,6 +198,15 @@ class PlannerWork(Work, Protocol):
 
     def planned_under_other(self, tzdata: str, since: date, after: UUID | None, limit: int) -> list[PlannedMessage]:
         """Planned rows dated from `since` on that an older tzdata made, by message ID after `after`."""
+
+    def parked(self, user_ids: Sequence[UUID]) -> list[ParkedType]:
+        """Types that fail on these users."""
+
+    def parked_after(self, after: UUID | None, limit: int) -> list[ParkedType]:
+        """Types that fail, by user ID after `after`."""
+
+    def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
+        """Replace all parked types of these users by `rows`."""
 
     def forget(self, user_ids: Sequence[UUID], before: date) -> None:
         """Drop every row of erased users, and planned rows dated before `before`."""

@@ -19,6 +19,14 @@ class NoSuchOccasion(Unknown):
     """The user's facts give no occasion on that date (any more)."""
 
 
+class TypeFailed(Exception):
+    """A message type's own code failed on a user; `error` is the kind of its exception, whose text might quote the user."""
+
+    def __init__(self, message_type: str, error: str) -> None:
+        super().__init__(f"{message_type}: {error}")
+        self.message_type, self.error = message_type, error
+
+
 class Occasion(Struct, frozen=True):
     """A local date on which a message is due, and the calendar rule that put it there."""
 

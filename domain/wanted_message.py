@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from domain.delivery_policy import send_before
 from domain.message_id import message_id
-from domain.message_type import MessageType, MessageTypes, Occasion
+from domain.message_type import MessageType, MessageTypes, Occasion, TypeFailed
 from domain.send_time import DueInstant, due_instant
 from domain.spread import spread_delay
 from domain.timezones import TZDATA_VERSION, zone
@@ -40,23 +40,43 @@ def taken_types(user: User, types: MessageTypes) -> list[MessageType]:
     if not user.reachable:
         return []
     chosen = (types[name] for name in dict.fromkeys(user.message_types) if name in types)
-    return [kind for kind in chosen if kind.validate(user) is None]
+    return [kind for kind in chosen if why_silent(user, kind) is None]
+
+
+def why_silent(user: User, kind: MessageType) -> str | None:
+    """What the type says; None also where its own code fails: that its occasions will show."""
+    try:
+        return kind.validate(user)
+    except Exception:  # noqa: BLE001  a message type is somebody's plugin
+        return None
 
 
 def occasions(user: User, kind: MessageType, first: date, last: date) -> list[Occasion]:
-    """The person's occasions of a type dated from `first` up to and including `last`, none before their first one."""
-    return kind.occasions(user, max(first, user.first_occasion), last + timedelta(days=1))
+    """The person's occasions of a type dated from `first` up to and including `last`, none before their first one.
+
+    Raises TypeFailed.
+    """
+    return _asked(user, kind, max(first, user.first_occasion), last + timedelta(days=1))
 
 
 def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
-    """The first one dated later than `after`; None when there is none within eight years."""
+    """The first one dated later than `after`; None when there is none within eight years. Raises TypeFailed."""
     start = max(after + timedelta(days=1), user.first_occasion)
     if start > _CALENDARS_END:
         return None
     for end in (start + _A_YEAR_AND_A_BIT, start + _LONGEST_PAUSE):
-        if found := kind.occasions(user, start, end):
+        if found := _asked(user, kind, start, end):
             return found[0].date
     return None
+
+
+def _asked(user: User, kind: MessageType, start: date, end: date) -> list[Occasion]:
+    """What the type answers, as its contract says it: in [start, end), sorted, one a date. Raises TypeFailed."""
+    try:
+        by_date = {occasion.date: occasion for occasion in kind.occasions(user, start, end) if start <= occasion.date < end}
+        return [by_date[day] for day in sorted(by_date)]
+    except Exception as error:  # a message type is somebody's plugin
+        raise TypeFailed(kind.name, type(error).__name__) from error
 
 
 def wanted_message(user_id: UUID, user: User, kind: MessageType, occasion: Occasion) -> WantedMessage:

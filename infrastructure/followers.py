@@ -15,6 +15,10 @@ from projections.registry import PROJECTIONS
 
 Kind = Literal["projection", "process manager"]
 PLANNER: Final = "planner"
+PARKED: Final = """
+    SELECT follower, count(*) FROM
+        (SELECT follower FROM parked_events UNION ALL SELECT 'planner' FROM parked_types) AS parked
+    GROUP BY follower"""
 FIRST_WAIT_SECONDS: Final = 0.005
 LONGEST_WAIT_SECONDS: Final = 0.1
 
@@ -29,7 +33,7 @@ class Follower(Struct, frozen=True, kw_only=True):
     head: int
     lag_events: int  # at most: positions may have gaps
     lag_seconds: float  # since the oldest event not read yet was recorded; 0 when there is none
-    parked: int  # events it could not apply
+    parked: int  # events it could not apply; of the planner also people whom a message type failed on
 
 
 class Reading(Struct, frozen=True):
@@ -51,7 +55,7 @@ class Followers:
         """All followers, the read models first. Raises StoreUnavailable."""
         readings = self._readings()  # before the heads, so that no lag is negative
         heads = self._store.head()
-        parked: dict[str, int] = dict(self._rows("SELECT follower, count(*) FROM parked_events GROUP BY 1"))
+        parked: dict[str, int] = dict(self._rows(PARKED))
         names = [*PROJECTIONS, *sorted({reading.follower for reading in readings} - PROJECTIONS.keys())]
         return [
             self._follower(name, [reading for reading in readings if reading.follower == name], heads, parked.get(name, 0), now)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
-from application.ports import Begin, NextOccasion, PlannedMessage, PlannerWork
+from application.ports import Begin, NextOccasion, ParkedType, PlannedMessage, PlannerWork
 from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
 
 
@@ -17,6 +17,7 @@ class PlannerMemory(Memory):
         super().__init__()
         self.planned: dict[UUID, PlannedMessage] = {}
         self.occasions: dict[tuple[UUID, str], NextOccasion] = {}
+        self.parked: list[ParkedType] = []
 
     def begin_planning(self, follower: str = "planner", epoch: int = 1) -> Begin[PlannerWork]:
         return partial(self._planning, follower, epoch)
@@ -28,7 +29,7 @@ class PlannerMemory(Memory):
 
 
 class FakePlannerWork(FakeDispatcherWork):
-    """PlannerWork over PlannerMemory: a Work with the planner's two tables."""
+    """PlannerWork over PlannerMemory: a Work with the planner's three tables."""
 
     def __init__(self, memory: PlannerMemory, follower: str) -> None:
         super().__init__(memory, follower)
@@ -57,6 +58,16 @@ class FakePlannerWork(FakeDispatcherWork):
         rows = [row for row in self._tables.planned.values() if row.tzdata < tzdata and row.occasion >= since]
         rest = [row for row in rows if after is None or row.message_id > after]
         return sorted(rest, key=lambda row: row.message_id)[:limit]
+
+    def parked(self, user_ids: Sequence[UUID]) -> list[ParkedType]:
+        return [row for row in self._tables.parked if row.user_id in user_ids]
+
+    def parked_after(self, after: UUID | None, limit: int) -> list[ParkedType]:
+        rows = [row for row in self._tables.parked if after is None or row.user_id > after]
+        return sorted(rows, key=lambda row: (row.user_id, row.message_type))[:limit]
+
+    def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
+        self._tables.parked = [*(row for row in self._tables.parked if row.user_id not in user_ids), *rows]
 
     def forget(self, user_ids: Sequence[UUID], before: date) -> None:
         kept = self._tables.planned.values()

@@ -1,0 +1,41 @@
+"""Which message types fail on which people? The part of the planner's transaction that keeps them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from application.ports import ParkedType
+from infrastructure.work import PostgresWork
+
+PARKED: Final = "SELECT user_id, message_type, first, error FROM parked_types WHERE user_id = ANY(%b)"
+PARKED_AFTER: Final = """
+    SELECT user_id, message_type, first, error FROM parked_types
+    WHERE user_id > %b ORDER BY user_id, message_type LIMIT %b FOR UPDATE"""
+DROP: Final = "DELETE FROM parked_types WHERE user_id = ANY(%b)"
+PUT: Final = """
+    INSERT INTO parked_types (user_id, message_type, first, error, at)
+    SELECT *, %b::timestamptz FROM unnest(%b::uuid[], %b::text[], %b::date[], %b::text[])"""
+
+
+class ParkedTypeWork(PostgresWork):
+    """The part of `application.ports.PlannerWork` that is about failing types."""
+
+    def parked(self, user_ids: Sequence[UUID]) -> list[ParkedType]:
+        self.cursor.execute(PARKED, (list(user_ids),), prepare=True)
+        return [ParkedType(*row) for row in self.cursor]
+
+    def parked_after(self, after: UUID | None, limit: int) -> list[ParkedType]:
+        self.cursor.execute(PARKED_AFTER, (after or UUID(int=0), limit), prepare=True)
+        return [ParkedType(*row) for row in self.cursor]
+
+    def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
+        self.cursor.execute(DROP, (list(user_ids),), prepare=True)
+        if rows:
+            columns = (
+                [row.user_id for row in rows],
+                [row.message_type for row in rows],
+                [row.first for row in rows],
+                [row.error for row in rows],
+            )
+            self.cursor.execute(PUT, (now, *columns), prepare=True)
