@@ -26,7 +26,9 @@ def audit(settings: Settings, *, as_json: bool) -> int:
 
 
 def _show(found: Audit) -> None:
-    table = Table("day", *COLUMNS)
+    table = Table("day", box=None, pad_edge=False, padding=(0, 2, 0, 0))  # fits into 80 columns
+    for name in COLUMNS:
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     for sum_ in found.days:
         table.add_row(str(sum_.day), *_cells(sum_))
     table.add_section()
@@ -39,7 +41,8 @@ def _show(found: Audit) -> None:
     console.print(
         f"{total.scheduled} scheduled = {total.sent} sent + {total.cancelled} cancelled + {total.expired} expired + "
         f"{total.abandoned} abandoned + {total.in_doubt} in doubt + {total.pending} pending: "
-        + ("it adds up." if found.balanced else "IT DOES NOT ADD UP.")
+        + ("it adds up." if found.balanced else "IT DOES NOT ADD UP."),
+        soft_wrap=True,
     )
 
 

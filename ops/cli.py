@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,7 +19,11 @@ UNREACHABLE: Final = 3
 app = App(
     name="ninebell",
     help="Sends each person's birthday, anniversary and holiday message at nine in the morning where that person is.",
+    help_epilogue="Settings are environment variables: ninebell doctor prints them all. ninebell COMMAND --help has examples.",
+    help_format="plaintext",  # keeps the lines of an example apart
+    version=lambda: version("ninebell"),
     version_flags=["--version"],
+    default_parameter=Parameter(negative=()),
 )
 
 
@@ -32,6 +37,8 @@ def up(
     sink_seed: int | None = None,
 ) -> int:
     """Run everything in one process: PostgreSQL from the wheel, an in-process bus, a sink. Ctrl-C stops it.
+
+    The --sink options are for trials: late answers, and shares from 0 to 1 of calls that fail, are throttled, or are cut.
 
     Example: ninebell up
     """
@@ -53,9 +60,10 @@ def run(
 ) -> int:
     """Run one or more roles as a process: api projections planner dispatcher worker sink.
 
-    Needs DATABASE_URL, and AMQP_URL unless all of dispatcher and worker are in this one process. The options are the sink's.
+    Needs DATABASE_URL, and AMQP_URL unless all of dispatcher and worker are in this one process.
+    The options are the sink's, for trials: late answers, and shares from 0 to 1 of calls that fail, are throttled, or are cut.
 
-    Examples:
+    For example:
       ninebell run api projections
       ninebell run worker
       ninebell run sink --delay-ms 50 --error-rate 0.01
@@ -79,13 +87,15 @@ def import_(
 ) -> int:
     """Import people from a CSV file (or NDJSON, by its ending .ndjson). A second import of the same file changes nothing.
 
-    Examples:
+    For example:
       ninebell import people.csv
       ninebell import people.csv --dry-run --rejects rejects.csv
       ninebell import people.csv --first-occasion 2027-01-01
 
     Parameters
     ----------
+    file
+        Columns by name: external_id, first_name, email and timezone are needed, every other field of a person is optional.
     dry_run
         Check and count, and change nothing.
     rejects
@@ -109,6 +119,15 @@ def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
     """Say what a user (UUID or external_id) gets next, why then, and what became of each message.
 
     Example: ninebell explain crm-0000002
+
+    Parameters
+    ----------
+    user
+        A UUID or an external_id.
+    days
+        How far to look ahead.
+    json
+        Print it as JSON.
     """
     from ops.explain import explain as say
 
@@ -119,7 +138,9 @@ def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
 def audit(*, json: bool = False) -> int:
     """Prove that scheduled = sent + cancelled + expired + abandoned + in doubt + pending, from the events alone.
 
-    Exits 1 if it does not add up. Example: ninebell audit --json
+    Exits 1 if it does not add up.
+
+    Example: ninebell audit --json
     """
     from ops.audit import audit as add_up
 
@@ -130,7 +151,9 @@ def audit(*, json: bool = False) -> int:
 def doctor(*, json: bool = False) -> int:
     """Print every setting, and see that the database, the broker and the rules of this machine are right.
 
-    Exits 1 with a warning, 3 if something can't be reached. Example: ninebell doctor
+    Exits 1 with a warning, 3 if something can't be reached.
+
+    Example: ninebell doctor
     """
     from ops.doctor import doctor as examine
 
@@ -149,7 +172,7 @@ def simulate(
 ) -> int:
     """Run the real planner, dispatcher and worker over a span of local dates on a simulated clock and a database of its own.
 
-    Examples:
+    For example:
       ninebell simulate --people tests/data/people-10k.csv --from 2027-01-01 --to 2028-01-01 --out year.csv
       ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv --changes changes.csv
       ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv

@@ -1,6 +1,7 @@
 """`ninebell up` and `ninebell run`: start the roles, and tell the person at the terminal what there is now."""
 
 import sys
+from pathlib import Path
 from typing import Final, get_args
 
 from rich.console import Console
@@ -24,9 +25,9 @@ KEY: Final = """\
 """
 TRY: Final = """\
 Try next
-  ninebell import tests/data/people-10k.csv
+  {ninebell} import tests/data/people-10k.csv
   curl -H "Authorization: Bearer $NINEBELL_API_KEY" http://{listen}/v1/projections
-  ninebell explain crm-0000002
+  {ninebell} explain crm-0000002
 """
 
 
@@ -38,15 +39,20 @@ def run_up(settings: Settings, sink: SinkOptions) -> int:
 
     def ready(parts: Parts, key: str | None) -> None:
         where = {"listen": parts.settings.listen, "sink": parts.settings.sink_listen, "data": parts.settings.data_dir}
-        console.print(NEXT.format(**where), end="")
+        console.print(NEXT.format(**where), end="", markup=False)
         if key is not None:
             console.print(KEY.format(key=key), end="", markup=False)
-        console.print(TRY.format(**where), end="", markup=False)
+        console.print(TRY.format(**where, ninebell=_myself()), end="", markup=False)
         sys.stdout.flush()
 
     run(ROLES, settings, owner=settings.embedded, sink=sink, ready=ready)
     console.print("Ninebell has stopped.")
     return 0
+
+
+def _myself() -> str:
+    """How this command was called: nobody has .venv/bin on their path after `make run`."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "ninebell" else "ninebell"
 
 
 def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions) -> int:

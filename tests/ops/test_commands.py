@@ -1,6 +1,7 @@
 """Do the commands do what they say, on a real database, and end with the right exit code?"""
 
 import json
+import re
 
 import pytest
 
@@ -132,6 +133,15 @@ def test_an_audit_of_nothing_adds_up(run):
     assert json.loads(out)["balanced"] is True
 
 
+def test_an_audit_fits_into_a_terminal(run, people, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run("audit")
+    head, _total, sum_ = out.splitlines()
+    assert (code, head) == (0, "day    scheduled  sent  cancelled  expired  abandoned  in doubt  pending")
+    assert sum_.startswith("0 scheduled = 0 sent")
+    assert sum_.endswith("0 pending: it adds up.")
+
+
 def test_doctor_prints_every_setting_with_secrets_masked(run):
     code, out, _ = run("doctor")
     assert code == 0
@@ -177,4 +187,4 @@ def test_wrong_usage_is_refused_with_a_hint(run, arguments, named):
 def test_every_command_has_help_with_an_example(capsys):
     for command in ("up", "run", "import", "explain", "audit", "doctor", "simulate"):
         assert main([command, "--help"]) == 0
-        assert f"ninebell {command}" in capsys.readouterr().out
+        assert re.search(rf"^(  |Example: )ninebell {command}( |$)", capsys.readouterr().out, re.MULTILINE)
