@@ -12,7 +12,7 @@ from api.problems import problem
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 MOST_FIELDS: Final = 100
-HEAD_SECONDS: Final = 30.0
+HEAD_SECONDS: Final = 10.0
 
 
 class _HeadTooLarge(Exception):
