@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from application.parked_types import Pair, ParkedTypes
 from application.planned_slot import Person, Slot, Streams, decide_slot, slots
-from application.ports import Origin, PlannedMessage, PlannerWork
+from application.ports import Group, Origin, PlannedMessage, PlannerWork
 from domain.message_type import MessageTypes
+from domain.scheduled_message import MessageRescheduled
 
 PLANNED: Final = Origin("planner")
 
@@ -23,6 +24,8 @@ class Outcome(Struct, frozen=True):
     """Users who have a message left in somebody's hands: its outcome has to be looked at again."""
     parked: frozenset[Pair] = frozenset()
     """Users and types whose own code fails on them."""
+    moved_by_tzdata: int = 0
+    """Messages that have another instant because the rules of their zone changed."""
 
 
 def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTypes, now: datetime, last: date) -> Outcome:
@@ -39,24 +42,35 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
     waiting: set[UUID] = set()
+    moved = 0
     while todo:
-        lost = _decide(work, todo, streams, now)
+        lost, moved_now = _decide(work, todo, streams, now)
+        moved += moved_now
         landed = [slot for slot in todo if id(slot) not in lost]
         work.put_planned([row for slot in landed for row in slot.stale_rows(streams)])
         waiting |= {slot.person.user_id for slot in landed if slot.waits(streams)}
         todo = [slot for slot in todo if id(slot) in lost]
         if todo:
             streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))
-    return Outcome(frozenset(waiting), parked.pairs)
+    return Outcome(frozenset(waiting), parked.pairs, moved)
 
 
-def _decide(work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime) -> set[int]:
-    """The identities of the slots that lost a race: the locks are held by now, so they are decided again on the spot."""
+def _decide(work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime) -> tuple[set[int], int]:
+    """The identities of the slots that lost a race, and how many messages a new tzdata moved.
+
+    The locks are held by now, so the lost are decided again on the spot.
+    """
     drafts = [(slot, group) for slot in todo if (group := decide_slot(slot, streams, now))]
     if not drafts:
-        return set()
+        return set(), 0
     appended = work.append([group for _, group in drafts], PLANNED, now)
-    return {id(drafts[index][0]) for index in appended.lost}
+    landed = (group for index, (_, group) in enumerate(drafts) if index not in appended.lost)
+    return {id(drafts[index][0]) for index in appended.lost}, sum(map(_moved_by_tzdata, landed))
+
+
+def _moved_by_tzdata(group: Group) -> int:
+    events = (event for new in group.appends for event in new.events)
+    return sum(isinstance(event, MessageRescheduled) and event.reason == "tzdata" for event in events)
 
 
 def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:

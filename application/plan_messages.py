@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.bring_in_line import bring_in_line
+from application.calendar_rules import rules_of, to_derive
 from application.parked_types import Pair
 from application.planned_slot import LONG_AGO, Person
 from application.ports import Begin, Log, NextOccasion, Origin, PlannerWork, Recorded
@@ -76,7 +77,7 @@ class Planner:
     """Each step is one transaction, the sweep one a page: read, decide, append, keep its own tables, record the position."""
 
     def __init__(self, begin: Begin[PlannerWork], types: MessageTypes) -> None:
-        self._begin, self._types = begin, types
+        self._begin, self._types, self._rules = begin, types, rules_of(types)
         windows = (kind.late_window for kind in types.values() if kind.late_window)
         self._reach = max((timedelta(days=2), *windows)) + timedelta(days=1)
         self._swept_old = date.min
@@ -93,7 +94,7 @@ class Planner:
         followed = self.follow_users(now)
         decided = self.follow_messages(now)
         rederived, retried = self.rederive(now), self.retry_parked(now)
-        return rederived or retried or followed or decided
+        return self.derive_everybody(now) or rederived or retried or followed or decided
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""
@@ -144,6 +145,22 @@ class Planner:
         self._rederived, self._all_rederived = (page[-1].message_id, False) if page else (None, True)
         return bool(page)
 
+    def derive_everybody(self, now: datetime) -> bool:
+        """Look at everybody again, page by page, when a type or its settings changed, or by an operator's wish."""
+        with self._begin() as work:
+            before = work.derived()
+            derived = to_derive(before, self._rules)
+            if not derived.done:
+                page = work.everybody_after(derived.reached, PEOPLE_AT_ONCE)
+                causes = dict.fromkeys(page, self._seen_from(now, REDERIVE))
+                people = self._people(work, causes, now)
+                parked = self._bring_in_line(work, people, now)
+                work.put_occasions(page, self._next_occasions(people, now, parked))
+                derived = replace(derived, reached=page[-1]) if page else replace(derived, reached=None, done=True)
+            if derived != before:
+                work.put_derived(derived)
+        return not derived.done
+
     def retry_parked(self, now: datetime) -> bool:
         """Ask the types again that failed, page by page and once after the start: another version may be installed now."""
         if self._all_retried:
@@ -192,6 +209,8 @@ class Planner:
         outcome = bring_in_line(work, people, self._types, now, horizon(now))
         if gone := [person.user_id for person in people if person.user.erased and person.user_id not in outcome.waiting]:
             work.forget(gone, (now - KEPT).date())
+        if outcome.moved_by_tzdata:
+            work.count_moved(TZDATA_VERSION, outcome.moved_by_tzdata)
         return outcome.parked
 
     def _next_occasions(self, people: Sequence[Person], now: datetime, parked: frozenset[Pair]) -> list[NextOccasion]:

@@ -179,8 +179,16 @@ class ParkedType(Struct, frozen=True):
     error: str  # the exception's kind
 
 
+class Derived(Struct, frozen=True):
+    """The planner's own row for what its tables were last derived from."""
+
+    rules: str
+    reached: UUID | None  # people up to this ID are derived from them
+    done: bool
+
+
 class PlannerWork(Work, Protocol):
-    """The planner's transaction: a Work and its three tables."""
+    """The planner's transaction: a Work and its tables."""
 
     def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
         """Planned occasions of these users from `since` on; the rows are locked."""
@@ -207,6 +215,17 @@ class PlannerWork(Work, Protocol):
 
     def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
         """Replace all parked types of these users by `rows`."""
+
+    def derived(self) -> Derived | None:
+        """What its tables were last derived from; None before anything was."""
+
+    def put_derived(self, derived: Derived) -> None: ...
+
+    def everybody_after(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """Everybody who is not erased, by ID after `after`."""
+
+    def count_moved(self, tzdata: str, messages: int) -> None:
+        """So many pending messages more have another instant under this version."""
 
     def forget(self, user_ids: Sequence[UUID], before: date) -> None:
         """Drop every row of erased users, and planned rows dated before `before`."""

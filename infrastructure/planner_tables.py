@@ -7,6 +7,7 @@ from uuid import UUID
 
 from application.ports import NextOccasion, PlannedMessage
 from domain.message_id import month_bounds
+from infrastructure.derivation_tables import DerivationWork
 from infrastructure.parked_types import ParkedTypeWork
 
 # Locked, so that a redrive of another message of the year waits for us, and we for it.
@@ -32,7 +33,7 @@ DROP_PLANNED: Final = "DELETE FROM planned WHERE user_id = ANY(%b)"
 DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
 
 
-class PostgresPlannerWork(ParkedTypeWork):
+class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
     """`application.ports.PlannerWork`."""
 
     def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:

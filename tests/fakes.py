@@ -6,7 +6,8 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
-from application.ports import Begin, NextOccasion, ParkedType, PlannedMessage, PlannerWork
+from application.ports import Begin, Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork
+from domain.user import UserErased
 from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
 
 
@@ -18,6 +19,8 @@ class PlannerMemory(Memory):
         self.planned: dict[UUID, PlannedMessage] = {}
         self.occasions: dict[tuple[UUID, str], NextOccasion] = {}
         self.parked: list[ParkedType] = []
+        self.derived: Derived | None = None
+        self.moved: dict[str, int] = {}
 
     def begin_planning(self, follower: str = "planner", epoch: int = 1) -> Begin[PlannerWork]:
         return partial(self._planning, follower, epoch)
@@ -29,7 +32,7 @@ class PlannerMemory(Memory):
 
 
 class FakePlannerWork(FakeDispatcherWork):
-    """PlannerWork over PlannerMemory: a Work with the planner's three tables."""
+    """PlannerWork over PlannerMemory: a Work with the planner's tables."""
 
     def __init__(self, memory: PlannerMemory, follower: str) -> None:
         super().__init__(memory, follower)
@@ -68,6 +71,21 @@ class FakePlannerWork(FakeDispatcherWork):
 
     def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
         self._tables.parked = [*(row for row in self._tables.parked if row.user_id not in user_ids), *rows]
+
+    def derived(self) -> Derived | None:
+        return self._tables.derived
+
+    def put_derived(self, derived: Derived) -> None:
+        self._tables.derived = derived
+
+    def everybody_after(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        said = self._tables.logs["users"]
+        erased = {recorded.stream_id for recorded in said if isinstance(recorded.event, UserErased)}
+        known = {recorded.stream_id for recorded in said} - erased
+        return sorted(user_id for user_id in known if after is None or user_id > after)[:limit]
+
+    def count_moved(self, tzdata: str, messages: int) -> None:
+        self._tables.moved[tzdata] = self._tables.moved.get(tzdata, 0) + messages
 
     def forget(self, user_ids: Sequence[UUID], before: date) -> None:
         kept = self._tables.planned.values()

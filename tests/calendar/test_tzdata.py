@@ -12,8 +12,9 @@ import pytest
 from application.ports import PlannedMessage
 from domain.scheduled_message import MessageRescheduled
 from domain.timezones import TZDATA_VERSION
+from infrastructure.derivation_tables import moved_by_tzdata
 from tests.calendar.page import instant, vectors
-from tests.planner_scene import EVE, Life, Scene
+from tests.planner_scene import EVE, Life, Scene, postgres_scene
 
 ROOT = Path(__file__).parents[2]
 BY_THE_SYSTEM = """
@@ -86,3 +87,15 @@ def test_after_an_upgrade(scene: Scene, timezone: str, occasion: str, tzdata: st
     assert (life.seen(day), message.due_at, message.tzdata) == (becomes, instant(due), TZDATA_VERSION)
     with scene.begin() as work:
         assert [row.tzdata for row in work.planned([life.user_id], day)] == [TZDATA_VERSION]
+
+
+def test_case_07_what_an_upgrade_moved_is_counted(migrated_database: str) -> None:
+    day, eve = date(2026, 12, 15), instant("2026-12-14")
+    with postgres_scene(migrated_database) as scene:
+        for timezone in ("America/Edmonton", "Canada/Mountain", "Europe/London"):
+            life = Life(scene, eve, birthday="1990-12-15", timezone=timezone)
+            life.plan(eve)
+            due = life.message(day).due_at  # type: ignore[union-attr]
+            moved_by_old_rules(life, day, f"{due + timedelta(hours=timezone != 'Europe/London')}"[:19], "2025b")
+        life.plan(eve)
+        assert moved_by_tzdata(scene.store.database) == {TZDATA_VERSION: 2}

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from application.ports import Begin, NextOccasion, PlannedMessage, PlannerWork, PositionLost
+from application.ports import Begin, Derived, NextOccasion, PlannedMessage, PlannerWork, PositionLost
 from domain.message_id import message_id
-from domain.user import UserSuppressed
+from domain.user import UserErased, UserSuppressed
 from tests.fakes import PlannerMemory
 from tests.planner_scene import EVE, MemoryScene, Scene, ada, postgres_scene
 
@@ -144,3 +144,24 @@ def test_of_two_that_read_the_same_facts_only_one_keeps_what_it_did(scene: Scene
         second.followed("users", position)
     with scene.begin() as work:
         assert work.planned([life.user_id], NEVER) == []
+
+
+def test_what_it_is_derived_from_is_kept(begin: Begin[PlannerWork]) -> None:
+    with begin() as work:
+        assert work.derived() is None
+        work.put_derived(Derived("{}", None, done=False))
+    with begin() as work:
+        work.put_derived(Derived("{}", UUID(int=5), done=True))
+    with begin() as work:
+        assert work.derived() == Derived("{}", UUID(int=5), done=True)
+
+
+def test_everybody_comes_by_id_without_the_erased(scene: Scene) -> None:
+    lives = [ada(scene) for _ in range(4)]
+    lives[0].say(UserErased(), at=EVE)
+    known = sorted(life.user_id for life in lives[1:])
+    with scene.begin() as work:
+        assert list(work.everybody_after(None, 2)) == known[:2]
+        assert list(work.everybody_after(known[1], 2)) == known[2:]
+        work.count_moved("2026f", 2)
+        work.count_moved("2026f", 3)
