@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from threading import Event
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
@@ -26,6 +26,7 @@ from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt
 from domain.message_type import MessageType, MessageTypes, registry
+from domain.message_type import Settings as TypeSettings
 from infrastructure.api_keys import ApiKeys
 from infrastructure.channels.http import HttpChannel
 from infrastructure.channels.sink import SinkChannel
@@ -51,6 +52,7 @@ from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
 from infrastructure.worker_liveness import WorkerLiveness
 from ops.installation import Installation
+from ops.plugins import registered, with_plugins
 from ops.settings import Settings, WrongSettings
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
@@ -103,7 +105,12 @@ class Parts:
 
 
 def build(settings: Settings, installation: Installation, *, name: str, alone: bool = False) -> Parts:
-    """The parts of one process; `name` is how PostgreSQL shows it. Nothing is connected yet."""
+    """The parts of one process; `name` is how PostgreSQL shows it. Nothing is connected yet.
+
+    Raises WrongSettings for message types that can't be used.
+    """
+    types, held = message_types(settings), ExitStack()
+    held.enter_context(registered(types))
     database = Database(installation.dsn, application_name=f"ninebell {name}", size=POOL_SIZE)
     keyring = Keyring(installation.master_key)
     announcer = Announcer(database)
@@ -119,12 +126,12 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
         store=store,
         followers=Followers(store),
         projectors={name: Projector(store, projection) for name, projection in PROJECTIONS.items()},
-        types=message_types(settings),
+        types=types,
         channels=ChannelPlan([_traits(settings)]),
         bus=RabbitBus(settings.amqp_url.get_secret_value()) if settings.amqp_url else InProcessBus(),
         alone=alone,
         api_keys=ApiKeys(database),
-        held=ExitStack(),
+        held=held,
         prepared=Event(),
     )
 
@@ -157,8 +164,11 @@ def ensure_months(parts: Parts, now: datetime) -> None:
 
 
 def message_types(settings: Settings) -> MessageTypes:
-    """The registered types under the settings file's settings. Raises WrongSettings for a type that is not there."""
-    known = registry()
+    """The types there are, installed ones too, under the settings file's settings.
+
+    Raises WrongSettings for settings of a type that is not there, and for a plugin that can't be used.
+    """
+    known = with_plugins(registry())
     if unknown := sorted(settings.types.keys() - set(known)):
         raise WrongSettings(f"NINEBELL_CONFIG: [types.{unknown[0]}] is not a message type; known are {', '.join(known)}")
     given = {name: said.model_dump(exclude_none=True) for name, said in settings.types.items()}
@@ -166,9 +176,13 @@ def message_types(settings: Settings) -> MessageTypes:
 
 
 def _with(kind: MessageType, settings: dict[str, Any]) -> MessageType:
-    built_in: Any = kind
-    told: MessageType = replace(built_in, **settings)
-    return told
+    """Raises WrongSettings for an installed type that is not made of `Settings`, and so can't be told."""
+    if not settings:
+        return kind
+    if not isinstance(kind, TypeSettings):
+        raise WrongSettings(f"NINEBELL_CONFIG: [types.{kind.name}] is the setting of a plugin that takes no settings")
+    told: Any = replace(kind, **settings)
+    return cast("MessageType", told)
 
 
 def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
