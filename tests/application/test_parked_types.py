@@ -178,6 +178,17 @@ def test_who_wants_nothing_more_waits_for_nothing(scene: Scene, fact: Any) -> No
     assert life.seen(BIRTHDAY, "FRAGILE").startswith("cancelled")
 
 
+def test_a_type_that_is_installed_no_more_has_its_messages_cancelled_and_planned_again_when_it_is_back(scene: Scene) -> None:
+    life = broken(scene, attributes={})
+    life.plan(EVE)
+    life.types = MessageTypes(SOUND)
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY, "FRAGILE") == "cancelled type_removed"
+    life.types = FRAGILE
+    life.plan(LATER)
+    assert life.seen(BIRTHDAY, "FRAGILE") == "scheduled"
+
+
 def test_a_failure_is_logged_once_and_quotes_nobody(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     life = broken(scene)
     with caplog.at_level(logging.ERROR, "application.parked_types"):

@@ -158,3 +158,11 @@ def test_a_type_that_does_not_want_to_be_used_stops_the_start() -> None:
 def test_the_sample_package_keeps_its_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(install(SAMPLE, tmp_path / "plugins")))
     assert "WORK_ANNIVERSARY" in with_plugins(MessageTypes(replace(BIRTHDAY, priority=7)))
+
+
+def test_the_settings_shown_in_the_documentation_are_understood(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "message-types.md").read_text()
+    file = tmp_path / "ninebell.toml"
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    told = message_types(read_settings({"NINEBELL_CONFIG": str(file)}))["BIRTHDAY"]
+    assert (told.spread_minutes, told.leap_day, told.priority, told.doubt) == (30, "mar1", 50, "prefer_no_duplicate")
