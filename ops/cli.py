@@ -169,6 +169,7 @@ def simulate(
     out: Path,
     outage: str | None = None,
     changes: Path | None = None,
+    plot: Path | None = None,
 ) -> int:
     """Run the real planner, dispatcher and worker over a span of local dates on a simulated clock and a database of its own.
 
@@ -176,7 +177,7 @@ def simulate(
       ninebell simulate --people tests/data/people-10k.csv --from 2027-01-01 --to 2028-01-01 --out year.csv
       ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv --changes changes.csv
       ninebell simulate --people people.csv --from 2027-05-01 --to 2027-06-01 --out may.csv
-        --outage 2027-05-15T06:00:00Z/2027-05-15T20:00:00Z
+        --outage 2027-05-15T06:00:00Z/2027-05-15T20:00:00Z --plot may.png
 
     Parameters
     ----------
@@ -192,10 +193,12 @@ def simulate(
         FROM/TO, two instants between which nothing runs.
     changes
         A CSV file at,external_id,field,value: a field of a person, or suppress, unsuppress, erase.
+    plot
+        A PNG file to draw: what was sent, days by UTC hours, and by day what was not.
     """
     from ops.simulate import simulate as play
 
-    return play(people, from_, to, out, _settings(), outage=outage, changes=changes)
+    return play(people, from_, to, out, _settings(), outage=outage, changes=changes, picture=plot)
 
 
 templates = App(name="templates", help="What the message types say, by language: list, show, set.")

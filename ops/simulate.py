@@ -27,7 +27,8 @@ from infrastructure.import_staging import PostgresStaging
 from ops.settings import Settings, WrongSettings
 from ops.simulation_changes import Change, apply_change, instant, read_changes
 from ops.simulation_parts import Parts, simulated
-from ops.simulation_record import Chronicle, show_summary, write_csv
+from ops.simulation_record import Chronicle, write_csv
+from ops.simulation_summary import show_summary
 
 PEOPLE_EXIST_BEFORE: Final = timedelta(hours=72)
 LAST_ZONE_LAGS: Final = timedelta(hours=12)  # a date is over everywhere once it is over in Etc/GMT+12
@@ -53,15 +54,19 @@ def simulate(
     *,
     outage: str | None = None,
     changes: Path | None = None,
+    picture: Path | None = None,
 ) -> int:
     """Live through the local dates [start, end) and write what became of each occasion to `out`; always 0.
+
+    `picture` is a PNG of the same, a heat map of days by UTC hours.
 
     Raises WrongSettings for a wrong range, option or file.
     """
     if not EARLIEST <= start < end <= LATEST:
         raise WrongSettings(f"--to must be later than --from, and both from {EARLIEST} to {LATEST}")
-    if out.is_dir() or not out.parent.is_dir():
-        raise WrongSettings(f"--out must name a file in a directory that is there: {out}")
+    _writable("--out", out)
+    if picture:
+        _writable("--plot", picture)
     down = _outage(outage) if outage else None
     told = read_changes(changes, partial(_tell, changes.name)) if changes else []
     begins = _midnight(start) - PEOPLE_EXIST_BEFORE
@@ -71,10 +76,13 @@ def simulate(
         simulation = _Simulation(parts, told, down, partial(_tell, changes.name if changes else ""))
         asyncio.run(simulation.run(end, bar))
         rows = simulation.chronicle.rows(names, start, end)
-    try:
+    with _write_errors_told("--out"):
         write_csv(rows, out)
-    except OSError as error:
-        raise WrongSettings(f"--out: {error.filename}: {error.strerror}") from error
+    if picture:
+        from ops.simulation_plot import plot
+
+        with _write_errors_told("--plot"):
+            picture.write_bytes(plot(rows, start, end))
     show_summary(rows, f"{len(rows):,} occasions from {start} up to {end}", parts.channel.keys)
     return 0
 
@@ -205,6 +213,20 @@ def _outage(text: str) -> Outage:
     if outage is None or not outage.start < outage.end:
         raise WrongSettings("--outage must be FROM/TO, as in 2027-05-15T08:00:00Z/2027-05-15T20:00:00Z")
     return outage
+
+
+def _writable(option: str, file: Path) -> None:
+    """Before a year is lived through for nothing. Raises WrongSettings."""
+    if file.is_dir() or not file.parent.is_dir():
+        raise WrongSettings(f"{option} must name a file in a directory that is there: {file}")
+
+
+@contextmanager
+def _write_errors_told(option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WrongSettings(f"{option}: {error.filename}: {error.strerror}") from error
 
 
 def _midnight(day: date) -> datetime:

@@ -2,16 +2,13 @@
 
 import csv
 import heapq
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from rich.console import Console
-from rich.table import Table
 
 from application.ports import Recorded
 from domain.scheduled_message import (
@@ -106,13 +103,3 @@ def write_csv(rows: Iterable[Row], out: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([getattr(row, name) for name in names] for row in rows)
-
-
-def show_summary(rows: Iterable[Row], title: str, keys: Collection[str]) -> None:
-    """How many there are of each type, status and reason, and how often the provider was called, on standard output."""
-    table = Table("type", "status", "reason")
-    table.add_column("messages", justify="right")
-    for (kind, status, reason), count in sorted(Counter((row.type, row.status, row.reason) for row in rows).items()):
-        table.add_row(kind, status, reason, f"{count:,}")
-    Console().print(table)
-    print(f"{title}; {len(keys):,} calls to the provider, {len(keys) - len(set(keys))} of them repeats")

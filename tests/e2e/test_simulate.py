@@ -78,7 +78,8 @@ def test_the_same_people_and_dates_give_the_same_bytes(simulate: Simulate, data_
     with PEOPLE.open(encoding="utf-8") as file:
         (data_dir / "few.csv").write_text("".join(next(file) for _ in range(501)))
     for out in ("first.csv", "second.csv"):
-        simulate(data_dir / "few.csv", "2027-02-20", "2027-04-10", out=out)
+        simulate(data_dir / "few.csv", "2027-02-20", "2027-04-10", "--plot", str(data_dir / f"{out}.png"), out=out)
+    assert (data_dir / "first.csv.png").read_bytes() == (data_dir / "second.csv.png").read_bytes()
     answer = (data_dir / "first.csv").read_bytes()
     assert answer == (data_dir / "second.csv").read_bytes()
     assert b"\r" not in answer
@@ -246,6 +247,7 @@ def test_what_happens_during_an_outage_is_heard_of_after_it(simulate: Simulate, 
         (["--people", "README.md"], "is none of"),
         (["--out", "nowhere/out.csv"], "--out must name a file in a directory that is there: nowhere/out.csv"),
         (["--out", "tests"], "--out must name a file"),
+        (["--plot", "nowhere/year.png"], "--plot must name a file in a directory that is there: nowhere/year.png"),
         (["--from", "1969-01-01"], "from 1971-01-01 to"),
         (["--outage", "2027-05-15"], "--outage must be FROM/TO"),
         (["--outage", "2027-05-16T00:00:00Z/2027-05-15T00:00:00Z"], "--outage must be FROM/TO"),
