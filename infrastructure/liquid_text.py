@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar, Final, TypeVar
+from io import StringIO
+from typing import ClassVar, Final, TextIO, TypeVar
 
 from liquid import Environment, StrictUndefined
+from liquid.context import RenderContext
 from liquid.exceptions import LiquidError
+from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 
 from application.edit_templates import BadText
 from domain.template import Fill, Words, plain
 
 T = TypeVar("T")
+OUTPUT_BYTES: Final = 64 * 1024
 
 TAGS: Final = (
     "content", "output", "illegal", "if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "echo",
@@ -25,12 +29,31 @@ FILTERS: Final = (
 """Left out: `date` reads the clock, a repeat would then differ; `replace` and `split` can make more than any limit sees."""
 
 
+class ExactContext(RenderContext):
+    """Leaves line breaks in texts and words as they are: under a limit the library's own buffers would make each of them LF."""
+
+    __slots__ = ()
+
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        used = buf.size if isinstance(buf, LimitedStringIO) else 0
+        return LimitedStringIO(OUTPUT_BYTES - used, newline="")
+
+
+class ExactTemplate(BoundTemplate):
+    """The same for the template as a whole."""
+
+    context_class = ExactContext
+
+    def _get_buffer(self) -> StringIO:
+        return LimitedStringIO(OUTPUT_BYTES, newline="")
+
+
 class LimitedLiquid(Environment):
     """Text is not escaped, as messages are plain text; a name that nobody declared is an error."""
 
     loop_iteration_limit: ClassVar[int | None] = 1_000
     local_namespace_limit: ClassVar[int | None] = 64 * 1024  # bytes
-    output_stream_limit: ClassVar[int | None] = 64 * 1024  # bytes
+    template_class: type[BoundTemplate] = ExactTemplate
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined)

@@ -54,6 +54,11 @@ def test_what_was_filled_in_is_not_quoted_in_an_error():
     assert "Zebedee" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["{{ first_name }}\r\n.", "{% capture x %}{{ first_name }}\r\n{% endcapture %}{{ x }}."])
+def test_line_breaks_stay_as_they_are(text):
+    assert compile_text(text, KNOWN)({**WORDS, "first_name": "A\rB"}) == "A\rB\r\n."
+
+
 def test_a_name_is_never_read_as_a_text():
     assert (
         compile_text("{% if first_name %}{{ first_name }}{% endif %}", KNOWN)({**WORDS, "first_name": "{{7|times:7}}"})

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from hypothesis import example
 from hypothesis import given as whatever
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def test_a_text_in_code_has_places_alone(text):
         text_in_code(Template("s", text))
 
 
+@example(pieces=["{{ first_name }}\r\n"], name="\r")
 @whatever(
     pieces=st.lists(
         st.sampled_from(["{{ first_name }}", "{{age}}", "{{  years }}", "Hey, ", "{", "}", "%", "#}", "\n", "é"]), max_size=8
