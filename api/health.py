@@ -34,8 +34,8 @@ def readyz(call: Call[NoParameters]) -> Response:
 
 
 def metrics(call: Call[NoParameters]) -> Response:
-    """This process's metrics, and each follower's lag, in Prometheus' text format."""
-    text = generate_latest(REGISTRY) + generate_latest(_lags(call))
+    """This process's metrics, each follower's lag and what tzdata moved, in Prometheus' text format."""
+    text = generate_latest(REGISTRY) + generate_latest(_lags(call)) + generate_latest(_moved(call))
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -48,4 +48,14 @@ def _lags(call: Call[NoParameters]) -> CollectorRegistry:
         events.labels(follower.name).set(follower.lag_events)
         seconds.labels(follower.name).set(follower.lag_seconds)
         parked.labels(follower.name).set(follower.parked)
+    return registry
+
+
+def _moved(call: Call[NoParameters]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    messages = Gauge(
+        "ninebell_moved_by_tzdata_messages", "Pending messages that an upgrade of tzdata moved", ["tzdata"], registry=registry
+    )
+    for tzdata, count in call.service.moved_by_tzdata().items():
+        messages.labels(tzdata).set(count)
     return registry

@@ -1,6 +1,6 @@
 """What do the routes need of the rest?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final, Protocol
@@ -52,6 +52,8 @@ class Service(Struct, frozen=True, kw_only=True):
     templates: EditTemplates
     ready: Callable[[], Sequence[str]]
     """What is not as it should be, by name: database, broker, projections."""
+    moved_by_tzdata: Callable[[], Mapping[str, int]]
+    """How many pending messages each version of tzdata has moved. Raises StoreUnavailable."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

@@ -201,6 +201,21 @@ def simulate(
     return play(people, from_, to, out, _settings(), outage=outage, changes=changes, picture=plot)
 
 
+plan = App(name="plan", help="What the planner has planned: rederive.")
+app.command(plan)
+
+
+@plan.command
+def rederive() -> int:
+    """Have everybody's planned messages derived again from their facts, the message types and the calendar.
+
+    The planner does so while it runs; again is harmless. Example: ninebell plan rederive
+    """
+    from ops.rederive import rederive as again
+
+    return again(_settings())
+
+
 templates = App(name="templates", help="What the message types say, by language: list, show, set.")
 app.command(templates)
 

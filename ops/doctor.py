@@ -17,6 +17,7 @@ from application.ports import BusUnavailable, StoreUnavailable
 from domain.timezones import NAMES, TZDATA_VERSION
 from infrastructure.clock import SystemClock
 from infrastructure.database import Row
+from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
 from ops.at_hand import at_hand
 from ops.settings import Settings, described
@@ -104,7 +105,12 @@ def _followers(parts: Parts) -> Finding:
     return Finding("followers", "warning" if troubles else "ok", "; ".join(troubles) or f"all {len(followers)} have caught up")
 
 
-LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers)
+def _tzdata(parts: Parts) -> Finding:
+    moved = moved_by_tzdata(parts.database).get(TZDATA_VERSION, 0)
+    return Finding("tzdata", "ok", f"the rules of {TZDATA_VERSION} have moved {moved} pending messages")
+
+
+LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers, _tzdata)
 
 
 async def _broker(settings: Settings) -> Finding:

@@ -32,6 +32,7 @@ from infrastructure.channels.http import HttpChannel
 from infrastructure.channels.sink import SinkChannel
 from infrastructure.clock import DatabaseClock
 from infrastructure.database import Database
+from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
@@ -197,6 +198,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         staging=partial(PostgresStaging, parts.database),
         templates=edit_templates(parts),
         ready=ready,
+        moved_by_tzdata=partial(moved_by_tzdata, parts.database),
     )
 
 

@@ -18,6 +18,7 @@ from application.plan_messages import Planner
 from domain.message_type import registry
 from infrastructure.api_keys import ApiKeys
 from infrastructure.database import Database
+from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
 from infrastructure.import_staging import PostgresStaging
@@ -80,6 +81,7 @@ class Town:
             staging=partial(PostgresStaging, store.database),
             templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
             ready=lambda: self.red,
+            moved_by_tzdata=partial(moved_by_tzdata, store.database),
             wait_seconds=0.2,
         )
         self.client = self.client_of(self.service)
