@@ -29,7 +29,7 @@ Q = TypeVar("Q", bound=Struct)
 JSON: Final = ("application/json",)
 UPLOADS_AT_ONCE: Final = 4
 WAITING_AT_ONCE: Final = 100
-"""Of one resource. They have threads of their own, so that those who do not wait are answered meanwhile."""
+"""Of one resource. They have threads of their own, so that others, and questions after readiness, are answered meanwhile."""
 
 
 class Call(Struct, Generic[Q], frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class Resource:
         )
         if not endpoint.blocks:
             return endpoint.handler(call)
-        room = self._uploads if endpoint.streamed else self._waiting if position is not None else None
+        room = self._uploads if endpoint.streamed else self._waiting if position is not None or endpoint.open else None
         return await anyio.to_thread.run_sync(endpoint.handler, call, limiter=room)
 
 

@@ -44,15 +44,24 @@ class ApiKeys:
         return next((name for name, known in self._known().items() if compare_digest(hashed, known)), None)
 
     def _known(self) -> dict[str, bytes]:
-        with self._lock:
-            if self._hashes is None or monotonic() >= self._read_again_at:
-                try:
-                    self._hashes = self._read()
-                except StoreUnavailable:
-                    if self._hashes is None:
-                        raise
-                self._read_again_at = monotonic() + REMEMBERED_SECONDS
-            return self._hashes
+        # One caller reads them again; where some are known, nobody else waits for a database that may be away.
+        nothing = self._hashes is None
+        if (nothing or monotonic() >= self._read_again_at) and self._lock.acquire(blocking=nothing):
+            try:
+                self._read_again()
+            finally:
+                self._lock.release()
+        return self._hashes or {}
+
+    def _read_again(self) -> None:
+        if self._hashes is not None and monotonic() < self._read_again_at:
+            return
+        try:
+            self._hashes = self._read()
+        except StoreUnavailable:
+            if self._hashes is None:
+                raise
+        self._read_again_at = monotonic() + REMEMBERED_SECONDS
 
     def _read(self) -> dict[str, bytes]:
         with self._database.transaction() as cursor:

@@ -66,6 +66,21 @@ def test_while_the_database_is_away_a_known_key_still_counts(database: Database)
         ApiKeys(database).name_of("given")
 
 
+def test_while_one_caller_waits_for_the_database_nobody_else_does(database: Database) -> None:
+    keys = ApiKeys(database)
+    keys.ensure_key("given")
+    assert keys.name_of("given") == "default"
+    keys._read_again_at = 0.0
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as locking:
+            locking.execute("LOCK TABLE api_keys")
+            first = pool.submit(keys.name_of, "given")
+            while not locking.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+                pass
+            assert (keys.name_of("given"), keys.name_of("other"), first.done()) == ("default", None, False)
+        assert first.result() == "default"
+
+
 def test_a_key_that_is_taken_away_is_soon_forgotten(database: Database) -> None:
     keys = ApiKeys(database)
     keys.ensure_key("given")
