@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
 from typing import Final
 
 READ_EVERY_SECONDS: Final = 1.0
@@ -15,17 +15,28 @@ WAIT_BEFORE_BELIEVING_SECONDS: Final = 60.0
 logger = logging.getLogger(__name__)
 
 
+def in_a_thread(read: Callable[[], None]) -> None:
+    """Nothing is held up by a database that does not answer: event loops ask for the time, too."""
+    Thread(target=read, name="clock", daemon=True).start()
+
+
 class DatabaseClock:
     """The database's time, read at most once a second and advanced by the monotonic clock.
 
     Small corrections never make it go backwards. After a jump it goes on along the old timeline for a minute, not steady; if the
-    jump is still there then, the database is believed. Safe to share among threads: of those who ask, one reads, nobody waits.
+    jump is still there then, the database is believed. Safe to share among threads: it is read aside, nobody waits.
     """
 
-    def __init__(self, fetch: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+        aside: Callable[[Callable[[], None]], None] = in_a_thread,
+    ) -> None:
         """`fetch` asks the database for its time; the first call of it is made here, and what it raises is raised."""
         self._fetch = fetch
         self._monotonic = monotonic
+        self._aside = aside
         self._lock = Lock()
         self._reading = Lock()
         self._read_at = monotonic()
@@ -49,8 +60,11 @@ class DatabaseClock:
     def _read_if_old(self) -> None:
         if self._monotonic() - self._read_at < READ_EVERY_SECONDS or not self._reading.acquire(blocking=False):
             return
+        self._read_at = self._monotonic()
+        self._aside(self._read)
+
+    def _read(self) -> None:
         try:
-            self._read_at = self._monotonic()
             zero, seconds = self._zero_now()
             if seconds <= SLOWEST_ANSWER_SECONDS:
                 with self._lock:

@@ -14,6 +14,7 @@ from application.ports import StoreUnavailable
 
 SCHEMA: Final = "ninebell"
 WAIT_FOR_CONNECTION_SECONDS: Final = 10.0
+ANSWERS_WITHIN_SECONDS: Final = 2  # the least that libpq heeds
 
 NAMES: Final = (f"-c search_path={SCHEMA}", "-c timezone=UTC")
 # A session that appends must not hold its locks while its client sleeps; a wait for a lock outlasts the watchdog, which frees it.
@@ -106,6 +107,11 @@ class Database:
         """A cursor with binary results in a transaction, committed at the end. Raises StoreUnavailable."""
         with self.connect() as connection, connection.transaction(), connection.cursor(binary=True) as cursor:
             yield cursor
+
+    def answers(self) -> None:
+        """Asked outside the pool, so that a busy one doesn't look like an outage. Raises StoreUnavailable, within seconds."""
+        with translated(), Connection.connect(self._conninfo, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as asking:
+            asking.execute("SELECT 1")
 
     def direct(self) -> Connection[Row]:
         """An autocommit connection outside the pool, for LISTEN and the like; the caller closes it. Raises StoreUnavailable."""

@@ -18,7 +18,7 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
     def red() -> list[str]:
         broker = ["broker"] if parts.settings.amqp_url and not parts.bus.connected else []
         try:
-            parts.database_answers()
+            parts.database.answers()
         except StoreUnavailable:
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]

@@ -90,11 +90,6 @@ class Parts:
         """Raises StoreUnavailable until the database has answered once."""
         return DatabaseClock(partial(_database_time, self.database))
 
-    def database_answers(self) -> None:
-        """Raises StoreUnavailable."""
-        with self.database.connect() as connection:
-            connection.execute("SELECT 1")
-
     def __enter__(self) -> Self:
         self.held.enter_context(self.announcer)
         self.held.enter_context(self.wakeups)
