@@ -20,10 +20,12 @@ from infrastructure.keyring import DataKey, Keyring
 S = TypeVar("S")
 
 # Users' keys come in the same statement as their events: read after them, an erasure in between would leave a reachable
-# user without a name. The bounds let monthly partitions prune, which an array alone does not.
+# user without a name. Each is looked up by itself, as a join may read the keys of everybody there is. The bounds let monthly
+# partitions prune, which an array alone does not.
 LOAD: Final[dict[Log, str]] = {
     "users": """
-        SELECT originator_id, originator_version, topic, state, wrapped FROM users LEFT JOIN user_keys ON user_id = originator_id
+        SELECT originator_id, originator_version, topic, state, (SELECT wrapped FROM user_keys WHERE user_id = originator_id)
+        FROM users
         WHERE originator_id = ANY(%b) AND originator_id BETWEEN %b AND %b ORDER BY originator_id, originator_version""",
     "messages": """
         SELECT originator_id, originator_version, topic, state, NULL FROM messages
@@ -45,11 +47,11 @@ HISTORY: Final[dict[Log, str]] = {
 }
 STRETCH: Final[dict[Log, str]] = {
     "users": """
-        SELECT stretch.*, wrapped FROM (
+        SELECT stretch.*, (SELECT wrapped FROM user_keys WHERE user_id = originator_id) FROM (
             SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                    CASE WHEN topic <> ALL(%b) THEN state END
             FROM users WHERE notification_id > %b ORDER BY notification_id LIMIT %b) AS stretch
-        LEFT JOIN user_keys ON user_id = originator_id ORDER BY notification_id""",
+        ORDER BY notification_id""",
     "messages": """
         SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                CASE WHEN topic <> ALL(%b) THEN state END, NULL
