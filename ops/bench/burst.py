@@ -18,7 +18,7 @@ from ops.bench.processes import Process, ProcessFailed, cpu_seconds, running
 from ops.bench.report import Result, Setting, Tell, figures_of, telling
 from ops.wiring import Parts
 
-MESSAGES_A_SECOND: Final = 2_000  # registered, planned and read by every follower before the due instant
+MESSAGES_A_SECOND: Final = 1_000  # registered, planned and read by every follower before the due instant
 START_SECONDS: Final = 6.0
 SETTLE: Final = timedelta(seconds=0.5)
 LOOK_SECONDS: Final = 0.2
