@@ -25,7 +25,10 @@ class _Share(Generic[T, R]):
 
 
 class SharedCommit(Generic[T, R]):
-    """Whoever comes while a commit is under way shares the next: so many commits as the disk takes, not as there are callers."""
+    """Whoever comes while a commit is under way shares the next: so many commits as the disk takes, not as there are callers.
+
+    Callers are threads that nothing interrupts while they wait. A command on the main thread is its own only caller.
+    """
 
     def __init__(self, commit: Callable[[Sequence[T]], Sequence[R]], most_items: int) -> None:
         """`commit` answers item by item; it is given up to `most_items`, but always one caller's whole."""
@@ -42,19 +45,12 @@ class SharedCommit(Generic[T, R]):
             self._waiting.append(mine)
             waits, self._served = self._served, True
         if waits:
-            self._wait(mine)
+            mine.woken.wait()
         if mine.waits:
             self._serve_next()
         if mine.error is not None:
             raise mine.error
         return mine.results or ()
-
-    def _wait(self, mine: _Share[T, R]) -> None:
-        try:
-            mine.woken.wait()
-        except BaseException:
-            self._leave(mine)
-            raise
 
     def _serve_next(self) -> None:
         """The first who waits, who is us, and who came since. Those served go their ways: only one of the next has to wake."""
@@ -71,15 +67,6 @@ class SharedCommit(Generic[T, R]):
             self._served = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].woken.set()
-
-    def _leave(self, mine: _Share[T, R]) -> None:
-        """Without leaving the others to wait for us."""
-        with self._mutex:
-            next_to_serve = mine.woken.is_set() and mine.waits
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-        if next_to_serve:
-            self._hand_over()
 
     def _next_shares(self) -> list[_Share[T, R]]:
         with self._mutex:

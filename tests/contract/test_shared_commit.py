@@ -1,9 +1,8 @@
 """Do callers that come while a commit is under way share the next one, each with its own answer?"""
 
-import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Barrier, get_ident
+from threading import Barrier
 from threading import Event as Signal
 
 import pytest
@@ -88,24 +87,3 @@ def test_callers_who_come_again_and_again_share_with_those_who_came_meanwhile() 
     with ThreadPoolExecutor(CALLERS) as threads:
         assert all(threads.map(call, range(CALLERS)))
     assert sum(map(len, disk.batches)) == CALLERS * rounds
-
-
-def test_a_caller_interrupted_while_waiting_keeps_nobody_else_from_being_served() -> None:
-    disk, us = Disk(), get_ident()
-    shared = SharedCommit(disk.commit, 100)
-
-    def interrupt() -> None:
-        while not shared._waiting:
-            pass
-        signal.pthread_kill(us, signal.SIGINT)
-
-    with ThreadPoolExecutor(3) as threads:
-        first = threads.submit(shared, [0])
-        disk.writing.wait()
-        threads.submit(interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            shared([2])
-        third = threads.submit(shared, [4])
-        disk.let_go.set()
-        assert (first.result(), third.result()) == ([0], [8])
-    assert 2 not in [item for batch in disk.batches for item in batch]
