@@ -19,7 +19,9 @@ OPEN = {"/healthz", "/readyz", "/docs", "/openapi.json"}
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer a-key-for-test", "Basic a-key-for-tests", "a-key-for-tests"])
 def test_nothing_but_what_is_open_answers_without_the_key(client: TestClient, header: str) -> None:
     for method, path in [*KEPT, ("GET", "/v1/nothing"), ("GET", "/docs/"), ("GET", "//docs")]:
-        answer = client.request(method, path.format(id=uuid4()), headers={"Authorization": header})
+        answer = client.request(
+            method, path.format(id=uuid4(), type="BIRTHDAY", language="fr"), headers={"Authorization": header}
+        )
         assert (answer.status_code, answer.json()["status"]) == (401, 401), path
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert answer.headers["X-Request-ID"]
@@ -88,7 +90,7 @@ def test_a_body_at_the_limit_is_read(client: TestClient) -> None:
 def test_a_method_that_is_not_there_is_answered_with_those_that_are(
     client: TestClient, method: str, path: str, allowed: str
 ) -> None:
-    answer = client.request(method, path.format(id=uuid4()))
+    answer = client.request(method, path.format(id=uuid4(), type="BIRTHDAY", language="fr"))
     assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
     assert answer.headers["Content-Type"] == "application/problem+json"
 
@@ -118,7 +120,7 @@ def test_a_path_that_is_not_there_is_a_problem_too(client: TestClient) -> None:
     ],
 )
 def test_every_wrong_parameter_is_named(client: TestClient, path: str, query: str, wrong: list[str]) -> None:
-    answer = client.get(f"{path.format(id=uuid4())}?{query}")
+    answer = client.get(f"{path.format(id=uuid4(), type='BIRTHDAY', language='fr')}?{query}")
     assert (answer.status_code, pointers(answer)) == (422, wrong)
 
 
