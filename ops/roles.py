@@ -100,6 +100,8 @@ async def _run_all(
         if stop.loop.is_set():
             return
         _spare_the_collector()
+        if parts.alone:
+            group.create_task(_give_up_a_lost_database(parts, stop))
         with parts:
             if parts.settings.amqp_url:
                 await _bus_connected(parts, stop)
@@ -108,6 +110,15 @@ async def _run_all(
             await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
             callers_gone.set()
             await parts.bus.close()
+
+
+async def _give_up_a_lost_database(parts: Parts, stop: Stop) -> None:
+    """At a terminal, nobody who stops waits for a database that is gone; elsewhere it may come back in time for the outcomes."""
+    await stop.loop.wait()
+    try:
+        await asyncio.to_thread(parts.database.answers)
+    except StoreUnavailable:
+        await asyncio.to_thread(parts.database.close)
 
 
 def _spare_the_collector() -> None:

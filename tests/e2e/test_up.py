@@ -8,6 +8,7 @@ import signal
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.e2e.people import next_minute, person, this_minute
@@ -46,6 +47,18 @@ def test_a_newcomer_s_message_arrives_once_at_its_minute_and_all_goes_on_after_c
     embedded.until_sent(2)
     assert embedded.stats() == {"calls": 2, "keys": 2, "repeats": 0}
     assert again.signal(signal.SIGTERM, STOP_SECONDS) == 0
+
+
+def test_ctrl_c_is_heard_at_once_even_if_the_database_has_died(embedded):
+    up = embedded.start("up").says("Ninebell is up")
+    server = psutil.Process(int((embedded.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+    server.kill()
+    server.wait()
+    up.until("the database to be missed", lambda: embedded.readiness() == (503, "not ready", ("database",)))
+    assert embedded.ask("GET", "/healthz").status == 200
+    up.says("can't see the leader's bumps")  # by then, all who need the database are waiting for it
+    assert up.signal(signal.SIGINT, STOP_SECONDS) == 0
+    embedded.ready(embedded.start("up").says("Ninebell is up"))
 
 
 def test_a_taken_port_stops_the_start_and_names_the_setting(embedded):
