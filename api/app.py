@@ -39,7 +39,8 @@ from api.service import Service
 from api.templates import AskTemplate, TemplateShown, TemplateText
 from api.user_import import ImportPeople
 from api.users import ListUpcoming, ListUsers
-from projections.messages_by_timezone import Forecast, ZoneLoad
+from application.forecast_load import Forecast
+from projections.messages_by_timezone import ZoneLoad
 
 USERS: Final = "/v1/users"
 IMPORT: Final = "/v1/users/import"
@@ -79,7 +80,7 @@ ROUTES: Final = (
     Endpoint("GET", "/v1/dashboard/summary", dashboard.summary, gives=SummaryShown),
     Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),
     Endpoint("GET", "/v1/dashboard/throughput", dashboard.throughput, query=AskThroughput, gives=ThroughputShown),
-    Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Items[Forecast]),
+    Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Forecast),
     Endpoint("GET", "/v1/templates", templates.list_templates, gives=Items[TemplateShown]),
     Endpoint("GET", TEMPLATE, templates.get_template, query=AskTemplate, gives=TemplateShown, problems=MISSING),
     Endpoint("PUT", TEMPLATE, templates.put_template, media=JSON, body=TemplateText, gives=TemplateShown, problems=MISSING),

@@ -11,12 +11,13 @@ from api import http_wire
 from api.endpoint import Call
 from api.http_wire import Items, answer
 from api.request_wire import NoParameters, known_zone
+from application.forecast_load import forecast_load
 from domain.errors import Invalid, Problem
 from domain.scheduled_message import Status
 from projections import analytics_view, message_log, messages_by_timezone
 from projections.analytics_view import ANALYTICS_VIEW, LatenessBucket, Throughput
 from projections.message_log import MESSAGE_LOG
-from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, Forecast, ZoneLoad
+from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, ZoneLoad
 
 MOST_DAYS: Final = 366
 TWO_DAYS: Final = timedelta(hours=48)
@@ -82,14 +83,15 @@ def throughput(call: Call[AskThroughput]) -> Response:
 
 
 def forecast(call: Call[AskForecast]) -> Response:
-    """What falls due, by minute and zone."""
+    """What falls due, by minute and zone, and how long each herd takes to leave."""
     start = call.query.start or call.now
     end = call.query.end or start + TWO_DAYS
     _within(start, end, timedelta(days=MOST_DAYS))
     call.wait_for(MESSAGES_BY_TIMEZONE)
     with call.service.reading() as (cursor, _):
-        minutes: list[Forecast] = messages_by_timezone.forecast(cursor, start, end)
-    return answer(Items(minutes))
+        loads = messages_by_timezone.load(cursor, end)
+    service = call.service
+    return answer(forecast_load(loads, service.types, service.rate, now=call.now, start=start, end=end))
 
 
 def _within(start: Any, end: Any, most: timedelta) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.edit_templates import EditTemplates
+from application.forecast_load import RateLimit
 from application.import_users import Staging
 from application.ports import Clock, EventStore, Position
 from domain.message_type import MessageTypes
@@ -54,6 +55,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """What is not as it should be, by name: database, broker, projections."""
     moved_by_tzdata: Callable[[], Mapping[str, int]]
     """How many pending messages each version of tzdata has moved. Raises StoreUnavailable."""
+    rate: RateLimit | None = None
+    """How fast the provider may be called, for the forecast."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

@@ -13,6 +13,9 @@ MAX_RETRIES: Final = 5
 WINDOW: Final = timedelta(hours=48)
 """How far ahead occasions are scheduled, at least."""
 
+ITS_MINUTE: Final = timedelta(minutes=1)
+"""A message sent this long after its due instant, or longer, was late."""
+
 SHORTEST_LATE_WINDOW: Final = timedelta(hours=12)
 FIRST_RETRY_WITHIN: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(hours=1)

@@ -216,6 +216,24 @@ def rederive() -> int:
     return again(_settings())
 
 
+@app.command
+def forecast(*, rate: str | None = None, json: bool = False) -> int:
+    """Say what falls due in the next 48 hours by minute and zone, and whether the provider's rate limit lets it out in time.
+
+    Examples:
+      ninebell forecast
+      ninebell forecast --rate 100/60s --json
+
+    Parameters
+    ----------
+    rate
+        CALLS/PER, in place of the rate that is configured for the channel.
+    """
+    from ops.forecast import forecast as foresee
+
+    return foresee(_settings(), rate, as_json=json)
+
+
 templates = App(name="templates", help="What the message types say, by language: list, show, set.")
 app.command(templates)
 

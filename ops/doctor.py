@@ -41,7 +41,7 @@ class Finding(Struct, frozen=True):
 
 def doctor(settings: Settings, *, as_json: bool) -> int:
     """0 when all is well, 1 with a warning, 3 when something is not reachable."""
-    findings = [*_examined(settings), *_disk(settings)]
+    findings = [*_examined(settings), *_rate(settings), *_disk(settings)]
     if as_json:
         shown = [{"name": name, "value": value} for name, value, _ in described(settings)]
         sys.stdout.buffer.write(msgspec.json.encode({"settings": shown, "findings": findings}) + b"\n")
@@ -127,6 +127,12 @@ async def _broker(settings: Settings) -> Finding:
     finally:
         await bus.close()
     return Finding("broker", "ok", f"answers; {waiting} send commands wait for {settings.channel}")
+
+
+def _rate(settings: Settings) -> Iterator[Finding]:
+    if settings.calls.rate:
+        said = f"[channels.{settings.channel}] rate is only used by the forecast: nothing keeps deliveries to it yet"
+        yield Finding("rate", "warning", said)
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -12,9 +12,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from application.channel_plan import ChannelTraits
+from application.forecast_load import RateLimit, rate_limit
+
 MASTER_KEY_BYTES: Final = 32
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _WINDOW: Final = re.compile(r"[1-9]\d{0,3}[mhd]", re.ASCII)
+_STRETCH: Final = re.compile(r"[1-9]\d{0,4}[smhd]", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class WrongSettings(Exception):
@@ -58,10 +63,16 @@ def _whole_minutes(value: Any) -> Any:
 
 def _window(value: Any) -> Any:
     """A length of time such as "90m", "36h" or "2d"."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
     if not (isinstance(value, str) and _WINDOW.fullmatch(value)):
         raise ValueError('must be a number from 1 to 9999 with a unit, such as "90m", "36h" or "2d"')
-    return timedelta(**{units[value[-1]]: int(value[:-1])})
+    return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+
+
+def _stretch(value: Any) -> Any:
+    """What a limit counts within, such as "1s", "60s" or "1d"."""
+    if not (isinstance(value, str) and _STRETCH.fullmatch(value)):
+        raise ValueError('must be a number with a unit, such as "1s", "60s" or "1d"')
+    return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
 
 
 LOCAL_API: Final = Address(host="127.0.0.1", port=8080)
@@ -82,6 +93,22 @@ class TypeSettings(BaseModel):
     doubt: Literal["prefer_no_duplicate", "prefer_delivery"] | None = None
 
 
+class RateSettings(BaseModel):
+    """How much a provider takes within any stretch of `per`: so many calls, or so many recipients."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: Annotated[int, Field(ge=1, strict=True)] | None = None
+    recipients: Annotated[int, Field(ge=1, strict=True)] | None = None
+    per: Annotated[timedelta, BeforeValidator(_stretch)]
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "RateSettings":
+        if (self.calls is None) == (self.recipients is None):
+            raise ValueError('must name either calls or recipients, as in {calls = 100, per = "60s"}')
+        return self
+
+
 class ChannelSettings(BaseModel):
     """[channels.NAME] of the settings file: how to call the channel of that name."""
 
@@ -89,6 +116,11 @@ class ChannelSettings(BaseModel):
 
     concurrency: int = Field(default=64, ge=1, le=1000)  # calls a worker has open at once
     call_timeout_seconds: float = Field(default=10.0, gt=0)
+    rate: RateSettings | None = None  # only the forecast reckons with it; `doctor` says so
+
+    def limit_of(self, channel: ChannelTraits) -> RateLimit | None:
+        """The rate in messages."""
+        return rate_limit(self.rate.calls, self.rate.recipients, self.rate.per, channel) if self.rate else None
 
 
 class Settings(BaseModel):

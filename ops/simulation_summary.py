@@ -9,9 +9,9 @@ from typing import Final, get_args
 from rich.console import Console
 from rich.table import Table
 
+from domain.delivery_policy import ITS_MINUTE
 from domain.scheduled_message import Status
 from ops.simulation_record import Row
-from projections.message_log import ITS_MINUTE
 
 LATENESS: Final = (
     ("within its minute", ITS_MINUTE),

@@ -192,6 +192,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         keys=parts.api_keys,
         staging=partial(PostgresStaging, parts.database),
         templates=edit_templates(parts),
+        rate=parts.settings.calls.limit_of(_traits(parts.settings)),
         ready=ready,
         moved_by_tzdata=partial(moved_by_tzdata, parts.database),
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final, LiteralString, get_args
 from uuid import UUID
@@ -11,6 +11,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from application.ports import Recorded
+from domain.delivery_policy import ITS_MINUTE
 from domain.message_id import date_bounds
 from domain.scheduled_message import (
     MessageScheduled,
@@ -23,9 +24,6 @@ from domain.timezones import NAMES, canonical
 from projections import page_cursor
 from projections.page_cursor import ByDueInstant
 from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows, id_range
-
-ITS_MINUTE: Final = timedelta(minutes=1)
-"""A message sent this long after its due instant, or longer, was late."""
 
 # The status is in no index on purpose: so requested and sent find room on the page of the row they replace and touch no index,
 # which makes them cost a third less (see fillfactor below).

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.forecast_load import Load
 from application.ports import Recorded
 from domain.scheduled_message import PENDING, MessageEvent, ScheduledMessageEvent, status_after
 from domain.timezones import canonical
@@ -23,7 +24,7 @@ CREATE TABLE IF NOT EXISTS messages_by_timezone (
 -- A zone's messages in the order in which they fall due, and the first of each zone.
 CREATE INDEX IF NOT EXISTS messages_by_timezone_zone ON messages_by_timezone (canonical_timezone, due_at, message_id);
 -- The forecast reads a stretch of time over all zones, from the index alone.
-CREATE INDEX IF NOT EXISTS messages_by_timezone_due ON messages_by_timezone (due_at) INCLUDE (canonical_timezone);
+CREATE INDEX IF NOT EXISTS messages_by_timezone_load ON messages_by_timezone (due_at) INCLUDE (canonical_timezone, message_type);
 """
 
 # A row that already says so is left alone: most events of a pending message move nothing.
@@ -51,14 +52,6 @@ class ZoneLoad(Struct, frozen=True):
     timezone: str  # canonical
     pending: int
     next_due_at: datetime
-
-
-class Forecast(Struct, frozen=True):
-    """How much falls due in one minute in one zone."""
-
-    minute: datetime
-    timezone: str  # canonical
-    messages: int
 
 
 def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer) -> None:
@@ -96,16 +89,16 @@ def zones(cursor: Cursor) -> list[ZoneLoad]:
     return [ZoneLoad(*row) for row in cursor]
 
 
-def forecast(cursor: Cursor, start: datetime, end: datetime) -> list[Forecast]:
-    """What falls due in [start, end), per minute and zone."""
+def load(cursor: Cursor, end: datetime) -> list[Load]:
+    """What is due before `end`, what should have gone by now included, per minute, zone and type."""
     cursor.execute(
         """
-        SELECT date_trunc('minute', due_at), canonical_timezone, count(*) FROM messages_by_timezone
-        WHERE due_at >= %s AND due_at < %s GROUP BY 1, 2 ORDER BY 1, 2
+        SELECT date_trunc('minute', due_at), canonical_timezone, message_type, count(*) FROM messages_by_timezone
+        WHERE due_at < %s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
-        [start, end],
+        [end],
     )
-    return [Forecast(*row) for row in cursor]
+    return [Load(*row) for row in cursor]
 
 
 MESSAGES_BY_TIMEZONE: Final = Projection(

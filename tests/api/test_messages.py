@@ -1,10 +1,12 @@
 """What can be asked of messages over HTTP, and told to them?"""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from application.forecast_load import RateLimit
 from application.ports import Group, NewEvents, Origin
 from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.scheduled_message import SendRequested
@@ -144,6 +146,39 @@ def test_the_dashboards_add_up(town: Town) -> None:
     assert [(one["minute"], one["messages"]) for one in forecast] == [("2027-03-02T03:30:00Z", 1), ("2027-03-02T09:00:00Z", 1)]
     throughput = town.client.get("/v1/dashboard/throughput", params={"from": "2027-03-01"}).json()["hours"]
     assert {one["status"]: one["messages"] for one in throughput} == {"scheduled": 3, "cancelled": 1}
+
+
+def test_the_forecast_tells_the_herds_to_come_and_how_long_they_take_to_leave(town: Town) -> None:
+    for number, timezone in enumerate(("Europe/London", "Europe/Lisbon", "Europe/London", "Asia/Kathmandu")):
+        town.create(external_id=f"crm-{number}", timezone=timezone)
+    town.catch_up()
+    found = town.with_limits(rate=RateLimit(1, 60)).get("/v1/dashboard/forecast").json()
+    assert (found["from"], found["to"], found["planned_until"]) == (
+        "2027-03-01T12:00:00Z",
+        "2027-03-03T12:00:00Z",
+        "2027-03-03T12:00:00Z",
+    )
+    assert found["items"] == [
+        {"minute": "2027-03-02T03:15:00Z", "timezone": "Asia/Kathmandu", "messages": 1},
+        {"minute": "2027-03-02T09:00:00Z", "timezone": "Europe/Lisbon", "messages": 1},
+        {"minute": "2027-03-02T09:00:00Z", "timezone": "Europe/London", "messages": 2},
+    ]
+    assert found["peak"] == found["herds"][1]
+    assert found["peak"] == {
+        "minute": "2027-03-02T09:00:00Z",
+        "messages": 3,
+        "drained_at": "2027-03-02T09:02:00Z",
+        "drain_seconds": 120,
+        "late": 2,
+        "expired": 0,
+    }
+    assert (found["messages"], found["late"], found["expired"], found["waiting"]) == (4, 2, 0, 0)
+    assert town.client.get("/v1/dashboard/forecast").json()["rate"] is None
+    asked = {"from": "2027-03-02T09:00:59Z", "to": "2027-03-02T09:01:00Z"}
+    assert town.client.get("/v1/dashboard/forecast", params=asked).json()["messages"] == 3
+    town.clock.instant += timedelta(hours=16)
+    later = town.client.get("/v1/dashboard/forecast").json()
+    assert (later["waiting"], later["messages"]) == (1, 3)
 
 
 def test_every_follower_is_listed(town: Town) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from ops.settings import WrongSettings, described, read_settings
+from ops.settings import RateSettings, WrongSettings, described, read_settings
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -50,11 +50,15 @@ def test_secrets_are_masked_when_settings_are_shown():
 
 def test_the_settings_file_says_what_variables_cannot(tmp_path):
     file = tmp_path / "ninebell.toml"
-    file.write_text('[types.BIRTHDAY]\nsend_time = "10:30"\nlate_window = "36h"\n\n[channels.sink]\ncall_timeout_seconds = 2\n')
+    file.write_text(
+        '[types.BIRTHDAY]\nsend_time = "10:30"\nlate_window = "36h"\n\n[channels.sink]\ncall_timeout_seconds = 2\n'
+        'rate = {calls = 100, per = "60s"}\n'
+    )
     settings = read_settings({"NINEBELL_CONFIG": str(file), "NINEBELL_LEASE_SECONDS": "3"})
     assert str(settings.types["BIRTHDAY"].send_time) == "10:30:00"
     assert settings.types["BIRTHDAY"].late_window == timedelta(hours=36)
     assert settings.calls.call_timeout_seconds == 2
+    assert settings.calls.rate == RateSettings.model_validate({"calls": 100, "per": "60s"})
 
 
 @pytest.mark.parametrize(
@@ -63,13 +67,30 @@ def test_the_settings_file_says_what_variables_cannot(tmp_path):
         ('[types.BIRTHDAY]\nsend_tiem = "10:30"\n', "types.BIRTHDAY.send_tiem"),
         ('[types.BIRTHDAY]\nlate_window = "soon"\n', "types.BIRTHDAY.late_window"),
         ('[types.BIRTHDAY]\nlate_window = "0h"\n', "types.BIRTHDAY.late_window"),
+        ('[channels.sink]\nrate = {calls = 100, per = "soon"}\n', "channels.sink.rate.per"),
+        ('[channels.sink]\nrate = {calls = 0, per = "60s"}\n', "channels.sink.rate.calls"),
+        ('[channels.sink]\nrate = {per = "60s"}\n', "must name either calls or recipients"),
+        ('[channels.sink]\nrate = {calls = 1, recipients = 1, per = "60s"}\n', "must name either calls or recipients"),
         ('[types.BIRTHDAY]\nsend_time = "09:00:30"\n', "types.BIRTHDAY.send_time"),
         ("[types.BIRTHDAY]\nspread_minutes = 61\n", "types.BIRTHDAY.spread_minutes"),
         ("[types.BIRTHDAY]\npriority = 1001\n", "types.BIRTHDAY.priority"),
         ("[colours]\n", "colours"),
         ("[types", "can't be read"),
     ],
-    ids=["unknown-key", "no-length-of-time", "no-time-at-all", "seconds", "spread", "priority", "unknown-table", "no-toml"],
+    ids=[
+        "unknown-key",
+        "no-length-of-time",
+        "no-time-at-all",
+        "rate-per-nothing",
+        "rate-of-no-calls",
+        "rate-of-nothing",
+        "rate-of-both",
+        "seconds",
+        "spread",
+        "priority",
+        "unknown-table",
+        "no-toml",
+    ],
 )
 def test_a_wrong_line_of_the_settings_file_is_named(tmp_path, text, named):
     file = tmp_path / "ninebell.toml"

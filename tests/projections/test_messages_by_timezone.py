@@ -7,11 +7,12 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from application.forecast_load import Load
 from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import LateResultRecorded, MessageReinstated, MessageRescheduled
 from projections import messages_by_timezone
-from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, Forecast, PendingMessage, ZoneLoad
+from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, PendingMessage, ZoneLoad
 from projections.projection import Cursor, Projection
 from tests.domain.message_stories import DISPATCH, DUE, HISTORIES, IN_DOUBT, REPEATED, REQUESTED, SCHEDULED, SUPPRESSED, USER
 from tests.projections.telling import ReadModel
@@ -78,7 +79,7 @@ def test_a_late_result_neither_brings_a_message_back_nor_takes_it_away(waiting: 
     assert pending(cursor) == before
 
 
-def test_zones_and_forecast_count_what_waits_under_the_zones_real_name(waiting: ReadModel, cursor: Cursor) -> None:
+def test_zones_and_load_count_what_waits_under_the_zones_real_name(waiting: ReadModel, cursor: Cursor) -> None:
     for number, (timezone, seconds) in enumerate(
         [("Asia/Calcutta", 0), ("Asia/Kolkata", 59), ("Asia/Kolkata", 60), ("Europe/London", -1)]
     ):
@@ -89,9 +90,9 @@ def test_zones_and_forecast_count_what_waits_under_the_zones_real_name(waiting: 
         ZoneLoad("Europe/London", 1, DUE - timedelta(seconds=1)),
         ZoneLoad("Asia/Kolkata", 3, DUE),
     ]
-    assert messages_by_timezone.forecast(cursor, DUE - timedelta(minutes=1), DUE + timedelta(minutes=2)) == [
-        Forecast(DUE - timedelta(minutes=1), "Europe/London", 1),
-        Forecast(DUE, "Asia/Kolkata", 2),
-        Forecast(DUE + timedelta(minutes=1), "Asia/Kolkata", 1),
+    assert messages_by_timezone.load(cursor, DUE + timedelta(minutes=2)) == [
+        Load(DUE - timedelta(minutes=1), "Europe/London", "BIRTHDAY", 1),
+        Load(DUE, "Asia/Kolkata", "BIRTHDAY", 2),
+        Load(DUE + timedelta(minutes=1), "Asia/Kolkata", "BIRTHDAY", 1),
     ]
-    assert messages_by_timezone.forecast(cursor, DUE + timedelta(seconds=60), DUE + timedelta(seconds=60)) == []
+    assert [one.messages for one in messages_by_timezone.load(cursor, DUE + timedelta(seconds=59))] == [1, 1]

@@ -1,0 +1,115 @@
+"""`ninebell forecast`: what falls due in the next 48 hours, and does the provider's rate limit let it out in time?"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from application.forecast_load import DueInZone, Forecast, Herd, forecast_load
+from domain.delivery_policy import WINDOW
+from ops.at_hand import at_hand
+from ops.settings import RateSettings, Settings, WrongSettings
+from ops.wiring import Parts
+from projections import messages_by_timezone
+from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE
+
+MOST_HERDS: Final = 20
+MOST_ZONES: Final = 3
+NEEDED: Final = (MESSAGES_BY_TIMEZONE.name, "planner")
+
+
+def forecast(settings: Settings, rate: str | None, *, as_json: bool) -> int:
+    """Always 0. `rate` is CALLS/PER, in place of the configured one. Raises WrongSettings for another form."""
+    calls = settings.calls.model_copy(update={"rate": _supposed(rate)}) if rate else settings.calls
+    with at_hand(settings, "forecast") as parts:
+        now = parts.clock.now()
+        with parts.database.transaction() as cursor:
+            loads = messages_by_timezone.load(cursor, now + WINDOW)
+        behind = _behind(parts, now)
+        (channel,) = parts.channels.sending()
+    found = forecast_load(loads, parts.types, calls.limit_of(channel), now=now, start=now, end=now + WINDOW)
+    for line in behind:
+        print(line, file=sys.stderr)
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    else:
+        _show(found, settings.channel)
+    return 0
+
+
+def _supposed(rate: str) -> RateSettings:
+    calls, _, per = rate.partition("/")
+    try:
+        return RateSettings.model_validate({"calls": int(calls), "per": per})
+    except (ValidationError, ValueError) as error:
+        raise WrongSettings("--rate must be CALLS/PER, as in 100/60s") from error
+
+
+def _behind(parts: Parts, now: datetime) -> list[str]:
+    """What has happened and is not in the numbers yet."""
+    lags = {follower.name: follower.lag_events for follower in parts.followers.status(now)}
+    never = [f"{name} has never run: what it brings is missing here" for name in NEEDED if name not in lags]
+    behind = [f"{name} is behind by {lags[name]:,}: what these events bring is missing here" for name in NEEDED if lags.get(name)]
+    return never + behind
+
+
+def _show(found: Forecast, channel: str) -> None:
+    console = Console(highlight=False)
+    if found.peak is None:
+        console.print(f"Nothing falls due up to {_minute(found.end)}; {found.waiting:,} messages are due by now.")
+        return
+    console.print(_table(found))
+    if len(found.herds) > MOST_HERDS:
+        console.print(f"The {MOST_HERDS} largest of {len(found.herds):,} minutes; --json has them all.")
+    console.print(f"{found.messages:,} messages fall due from {_minute(found.start)} to {_minute(found.end)}, ", end="")
+    console.print(f"at the peak {found.peak.messages:,} in the minute of {_minute(found.peak.minute)}.")
+    console.print(f"{found.waiting:,} are due by now.")
+    console.print(_limit(found, channel), markup=False)
+
+
+def _table(found: Forecast) -> Table:
+    table = Table("UTC minute")
+    for number in ("messages", "drained in", "late", "expired"):
+        table.add_column(number, justify="right")
+    table.add_column("largest zones")
+    zones = defaultdict(list)
+    for item in found.items:
+        zones[item.minute].append(item)
+    largest = sorted(found.herds, key=lambda herd: (-herd.messages, herd.minute))[:MOST_HERDS]
+    for herd in sorted(largest, key=lambda herd: herd.minute):
+        table.add_row(_minute(herd.minute), f"{herd.messages:,}", *_fate(herd), _zones(zones[herd.minute]))
+    return table
+
+
+def _fate(herd: Herd) -> tuple[str, str, str]:
+    if herd.drain_seconds is None:
+        return "", "", ""
+    minutes, seconds = divmod(herd.drain_seconds, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}", f"{herd.late:,}", f"{herd.expired:,}"
+
+
+def _zones(items: Iterable[DueInZone]) -> str:
+    largest = sorted(items, key=lambda item: (-item.messages, item.timezone))
+    rest = len(largest) - MOST_ZONES
+    named = ", ".join(f"{item.timezone} {item.messages:,}" for item in largest[:MOST_ZONES])
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
+def _limit(found: Forecast, channel: str) -> str:
+    if found.rate is None:
+        return f"[channels.{channel}] has no rate: the provider alone decides how long a herd takes. --rate 100/60s supposes one."
+    most, seconds = found.rate.messages, found.rate.per_seconds
+    return (
+        f"With at most {most:,} within any {seconds:,} s, and calls that take no time, {found.late:,} would be late "
+        f"and {found.expired:,} too late to be sent."
+    )
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}Z"
