@@ -68,7 +68,7 @@ def test_line_breaks_never_reach_a_subject():
         filled("Hi\r\n{{ first_name }}\u2028!", "b", {"first_name": "Ada\nBcc: eve@example.org"})[0]
         == "Hi Ada Bcc: eve@example.org !"
     )
-    assert one_line("a\0b\x85c\x1fd") == "a b c d"
+    assert one_line("a\0b\x85c\x1fd\u2029e") == "a b c d e"
     assert one_line("Joyeux anniversaire\u00a0!") == "Joyeux anniversaire\u00a0!"
 
 
