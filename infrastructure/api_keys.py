@@ -23,6 +23,7 @@ class ApiKeys:
         self._lock = Lock()
         self._hashes: dict[str, bytes] | None = None
         self._read_again_at = 0.0
+        self._failed_at = 0.0
 
     def ensure_key(self, given: str | None) -> str | None:
         """See that there is a key, at the first start the given one; a key made here is returned, once, to be printed.
@@ -45,20 +46,23 @@ class ApiKeys:
 
     def _known(self) -> dict[str, bytes]:
         # One caller reads them again; where some are known, nobody else waits for a database that may be away.
-        nothing = self._hashes is None
-        if (nothing or monotonic() >= self._read_again_at) and self._lock.acquire(blocking=nothing):
+        nothing, asked_at = self._hashes is None, monotonic()
+        if (nothing or asked_at >= self._read_again_at) and self._lock.acquire(blocking=nothing):
             try:
-                self._read_again()
+                self._read_again(asked_at)
             finally:
                 self._lock.release()
         return self._hashes or {}
 
-    def _read_again(self) -> None:
+    def _read_again(self, asked_at: float) -> None:
         if self._hashes is not None and monotonic() < self._read_again_at:
             return
+        if self._hashes is None and self._failed_at > asked_at:
+            raise StoreUnavailable("while another caller asked")
         try:
             self._hashes = self._read()
         except StoreUnavailable:
+            self._failed_at = monotonic()
             if self._hashes is None:
                 raise
         self._read_again_at = monotonic() + REMEMBERED_SECONDS

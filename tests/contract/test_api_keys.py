@@ -81,6 +81,27 @@ def test_while_one_caller_waits_for_the_database_nobody_else_does(database: Data
         assert first.result() == "default"
 
 
+def test_who_waited_for_another_that_found_no_database_does_not_try_in_turn(database: Database) -> None:
+    tried: list[str] = []
+
+    class Trying(ApiKeys):
+        def _read(self) -> dict[str, bytes]:
+            tried.append("tried")
+            return super()._read()
+
+    keys = Trying(database)
+    with ThreadPoolExecutor(8) as pool:
+        with database.transaction() as locking:
+            locking.execute("LOCK TABLE api_keys")
+            asking = [pool.submit(keys.name_of, "given") for _ in range(8)]
+            while not (found := locking.execute("SELECT pid FROM pg_locks WHERE NOT granted").fetchall()):
+                pass
+            locking.execute("SELECT pg_terminate_backend(%s)", found[0])
+            database.close()
+        assert {type(one.exception()) for one in asking} == {StoreUnavailable}
+    assert 1 <= len(tried) < 8
+
+
 def test_a_key_that_is_taken_away_is_soon_forgotten(database: Database) -> None:
     keys = ApiKeys(database)
     keys.ensure_key("given")
