@@ -84,14 +84,15 @@ def throughput(call: Call[AskThroughput]) -> Response:
 
 def forecast(call: Call[AskForecast]) -> Response:
     """What falls due, by minute and zone, and how long each herd takes to leave."""
-    start = call.query.start or call.now
+    now = call.now
+    start = call.query.start or now
     end = call.query.end or start + TWO_DAYS
     _within(start, end, timedelta(days=MOST_DAYS))
     call.wait_for(MESSAGES_BY_TIMEZONE)
     with call.service.reading() as (cursor, _):
         loads = messages_by_timezone.load(cursor, end)
     service = call.service
-    return answer(forecast_load(loads, service.types, service.rate, now=call.now, start=start, end=end))
+    return answer(forecast_load(loads, service.types, service.rate, now=now, start=start, end=end))
 
 
 def _within(start: Any, end: Any, most: timedelta) -> None:

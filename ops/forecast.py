@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,6 @@ from projections import messages_by_timezone
 from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE
 
 MOST_HERDS: Final = 20
-MOST_ZONES: Final = 3
 NEEDED: Final = (MESSAGES_BY_TIMEZONE.name, "planner")
 
 
@@ -70,20 +70,21 @@ def _show(found: Forecast, channel: str) -> None:
     console.print(f"{found.messages:,} messages fall due from {_minute(found.start)} to {_minute(found.end)}, ", end="")
     console.print(f"at the peak {found.peak.messages:,} in the minute of {_minute(found.peak.minute)}.")
     console.print(f"{found.waiting:,} are due by now.")
-    console.print(_limit(found, channel), markup=False)
+    console.print(_limit(found, channel), markup=False, soft_wrap=True)
 
 
 def _table(found: Forecast) -> Table:
-    table = Table("UTC minute")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("UTC minute", no_wrap=True)
     for number in ("messages", "drained in", "late", "expired"):
         table.add_column(number, justify="right")
-    table.add_column("largest zones")
+    table.add_column("zones")
     zones = defaultdict(list)
     for item in found.items:
         zones[item.minute].append(item)
     largest = sorted(found.herds, key=lambda herd: (-herd.messages, herd.minute))[:MOST_HERDS]
     for herd in sorted(largest, key=lambda herd: herd.minute):
-        table.add_row(_minute(herd.minute), f"{herd.messages:,}", *_fate(herd), _zones(zones[herd.minute]))
+        table.add_row(f"{herd.minute:%m-%d %H:%M}", f"{herd.messages:,}", *_fate(herd), _zones(zones[herd.minute]))
     return table
 
 
@@ -95,10 +96,8 @@ def _fate(herd: Herd) -> tuple[str, str, str]:
 
 
 def _zones(items: Iterable[DueInZone]) -> str:
-    largest = sorted(items, key=lambda item: (-item.messages, item.timezone))
-    rest = len(largest) - MOST_ZONES
-    named = ", ".join(f"{item.timezone} {item.messages:,}" for item in largest[:MOST_ZONES])
-    return f"{named} and {rest} more" if rest > 0 else named
+    largest, *others = sorted(items, key=lambda item: (-item.messages, item.timezone))
+    return f"{largest.timezone} {largest.messages:,}" + (f" and {len(others)} more" if others else "")
 
 
 def _limit(found: Forecast, channel: str) -> str:

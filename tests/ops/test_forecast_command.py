@@ -60,7 +60,7 @@ def test_the_herds_of_two_days_are_told(run, three_born_tomorrow):
         (three_born_tomorrow, 3, 120)
     ]
     said = " ".join(run("forecast", "--rate", "1/60s")[1].split())
-    assert "3 │ 0:02:00 │ 2 │ 0 │ Etc/UTC 2," in said
+    assert "09:00 3 0:02:00 2 0 Etc/UTC 2 and 1 more" in said
     assert "With at most 1 within any 60 s, and calls that take no time, 2 would be late and 0 too late to be sent." in said
 
 
