@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 
 from application.ports import BusUnavailable, StoreUnavailable
+from ops.cli_templates import templates
 from ops.settings import Settings, WrongSettings, read_settings
 
 FOUND: Final = 1
@@ -234,56 +235,7 @@ def forecast(*, rate: str | None = None, json: bool = False) -> int:
     return foresee(_settings(), rate, as_json=json)
 
 
-templates = App(name="templates", help="What the message types say, by language: list, show, set.")
 app.command(templates)
-
-
-@templates.command(name="list")
-def list_templates(*, json: bool = False) -> int:
-    """Print every text in use.
-
-    Example: ninebell templates list
-    """
-    from ops.templates import list_templates as list_
-
-    return list_(_settings(), as_json=json)
-
-
-@templates.command(name="show")
-def show_template(message_type: str, language: str = "default", /, *, version: int | None = None, json: bool = False) -> int:
-    """Print a type's text in a language, or an older version of it.
-
-    Example: ninebell templates show BIRTHDAY pt-BR
-    """
-    from ops.templates import show_template as show
-
-    return show(_settings(), message_type, language, version, as_json=json)
-
-
-@templates.command(name="set")
-def set_template(
-    message_type: str,
-    language: str,
-    /,
-    *,
-    subject: str,
-    body: str | None = None,
-    file: Path | None = None,
-    json: bool = False,
-) -> int:
-    """Have a type say this in a language from now on ("default": in every other). A text that does not render is refused.
-
-    Example: ninebell templates set BIRTHDAY fr --subject "Joyeux anniversaire" --body "Bonjour {{ first_name }}"
-
-    Parameters
-    ----------
-    file
-        Read the body from this file, or from standard input if it is `-`.
-    """
-    from ops.templates import body_of
-    from ops.templates import set_template as set_
-
-    return set_(_settings(), message_type, language, subject, body_of(body, file), as_json=json)
 
 
 def main(arguments: list[str] | None = None) -> int:
