@@ -5,12 +5,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 
 from msgspec import Struct
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
-from ops.settings import MASTER_KEY_BYTES, Settings
+from ops.settings import MASTER_KEY_BYTES, Settings, WrongSettings
 
 
 class Installation(Struct, frozen=True):
@@ -24,14 +25,24 @@ class Installation(Struct, frozen=True):
 def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]:
     """The database named in the settings, else the data directory's own, started if it is down and stopped by its last user.
 
-    `owner`: as `up`, of which there is one a data directory. Raises DataDirectoryBusy, PostgresNotStarted.
+    `owner`: as `up`, of which there is one a data directory. Raises WrongSettings, DataDirectoryBusy, PostgresNotStarted.
     """
     if settings.database_url and settings.master_key:
         master_key = base64.b64decode(settings.master_key.get_secret_value())
         yield Installation(settings.database_url.get_secret_value(), master_key)
         return
+    _see_to(settings.data_dir)
     with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres:
         yield Installation(postgres.dsn, _embedded_master_key(settings))
+
+
+def _see_to(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not os.access(data_dir, os.W_OK | os.X_OK):
+            raise PermissionError(EACCES, "nothing can be written there")
+    except OSError as error:
+        raise WrongSettings(f"NINEBELL_DATA_DIR={data_dir}: {error.strerror}; set NINEBELL_DATA_DIR to another") from error
 
 
 def _embedded_master_key(settings: Settings) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -43,6 +44,28 @@ def _address(value: Any) -> Any:
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
         return Address(host=host, port=int(port))
     return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        conninfo_to_dict(value.get_secret_value())
+    except ProgrammingError:
+        # Its text, as the cause's, may quote the password.
+        raise ValueError("must be written postgresql://USER:PASSWORD@HOST:5432/DATABASE") from None
+    return value
+
+
+def _amqp_url(value: SecretStr) -> SecretStr:
+    try:
+        url = urlsplit(value.get_secret_value())
+        if url.scheme in ("amqp", "amqps") and url.hostname and url.port != 0:
+            return value
+    except ValueError:
+        pass
+    raise ValueError("must be written amqp://USER:PASSWORD@HOST:5672/")
 
 
 def _master_key(value: SecretStr) -> SecretStr:
@@ -128,8 +151,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_url: SecretStr | None = Field(None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded")
-    amqp_url: SecretStr | None = Field(None, alias="AMQP_URL", description="RabbitMQ; unset: in-process bus")
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+        None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded"
+    )
+    amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] | None = Field(
+        None, alias="AMQP_URL", description="RabbitMQ; unset: in-process bus"
+    )
     data_dir: Path = Field(Path(".ninebell"), alias="NINEBELL_DATA_DIR", description="embedded database, sink's file, keys")
     listen: Listen = Field(LOCAL_API, alias="NINEBELL_LISTEN", description="the HTTP API")
     sink_listen: Listen = Field(LOCAL_SINK, alias="NINEBELL_SINK_LISTEN", description="the built-in sink")
@@ -216,7 +243,10 @@ def _file(path: str | None) -> dict[str, Any]:
 
 def _line(where: tuple[int | str, ...], message: str) -> str:
     name = ".".join(map(str, where))
-    return f"{name}: {message}".removeprefix(": ").replace("Value error, ", "")
+    said = message.replace("Value error, ", "").replace(
+        "Extra inputs are not permitted", "is not understood here"
+    )
+    return f"{name}: {said}".removeprefix(": ")
 
 
 def described(settings: Settings) -> list[tuple[str, str, str]]:

@@ -164,6 +164,14 @@ def test_a_database_that_is_not_there_is_named(monkeypatch, capsys):
     assert "DATABASE_URL" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["file/below", "file"])
+def test_a_data_directory_that_cannot_be_is_named(tmp_path, monkeypatch, capsys, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NINEBELL_DATA_DIR", str(tmp_path / place))
+    assert main(["audit"]) == 2
+    assert f"NINEBELL_DATA_DIR={tmp_path / place}" in capsys.readouterr().err
+
+
 def test_another_master_key_is_refused_for_a_database_that_holds_users(run, people, monkeypatch):
     run("import", people(HEADER + ADA))
     monkeypatch.setenv("NINEBELL_MASTER_KEY", MASTER_KEY.replace("M", "N"))

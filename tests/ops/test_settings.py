@@ -40,6 +40,38 @@ def test_settings_that_do_not_go_together_are_refused(environment, named):
         read_settings(environment)
 
 
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "secret"),
+        ("DATABASE_URL", "mysql://ninebell:secret@db/ninebell"),
+        ("DATABASE_URL", "host=db passphrase=secret"),
+        ("AMQP_URL", "secret"),
+        ("AMQP_URL", "ninebell:secret@broker"),
+        ("AMQP_URL", "http://ninebell:secret@broker/"),
+        ("AMQP_URL", "amqp://ninebell:secret@broker:port/"),
+    ],
+)
+def test_an_address_of_another_form_is_refused_and_not_quoted(name, url):
+    with pytest.raises(WrongSettings, match=f"{name}: must be written") as refused:
+        read_settings({name: url, "NINEBELL_MASTER_KEY": MASTER_KEY})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://postgres@/ninebell?host=%2Ftmp%2Fsocket&port=5432"),
+        ("DATABASE_URL", "postgres://ninebell:secret@[::1]:5432,other:5433/ninebell?sslmode=require"),
+        ("DATABASE_URL", "host=db dbname=ninebell"),
+        ("AMQP_URL", "amqp://broker"),
+        ("AMQP_URL", "amqps://ninebell:secret@broker:5671/%2Fninebell?heartbeat=30"),
+    ],
+)
+def test_every_usual_form_of_an_address_is_taken(name, url):
+    read_settings({name: url, "NINEBELL_MASTER_KEY": MASTER_KEY})
+
+
 def test_secrets_are_masked_when_settings_are_shown():
     environment = {"DATABASE_URL": "postgresql://u:hunter2@db/x", "NINEBELL_MASTER_KEY": MASTER_KEY, "NINEBELL_API_KEY": "sesame"}
     shown = str(described(read_settings(environment)))
