@@ -243,9 +243,7 @@ def _file(path: str | None) -> dict[str, Any]:
 
 def _line(where: tuple[int | str, ...], message: str) -> str:
     name = ".".join(map(str, where))
-    said = message.replace("Value error, ", "").replace(
-        "Extra inputs are not permitted", "is not understood here"
-    )
+    said = message.replace("Value error, ", "").replace("Extra inputs are not permitted", "is not understood here")
     return f"{name}: {said}".removeprefix(": ")
 
 
