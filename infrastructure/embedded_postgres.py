@@ -73,6 +73,14 @@ class EmbeddedPostgres:
                 self._cluster.shut_down()
         self._users = None
 
+    def revive(self) -> bool:
+        """Start the server again if it has died, and wait until it answers; whether it had. Raises PostgresNotStarted."""
+        if self._users is None or self._cluster.pid is not None:
+            return False
+        with self._gate():
+            self._cluster.ensure_running()
+        return True
+
     @property
     def dsn(self) -> str:
         """Connection string of the database `postgres`, as its superuser."""

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EACCES
 from pathlib import Path
+from threading import Event, Thread
+from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.settings import MASTER_KEY_BYTES, Settings, WrongSettings
+
+LOOK_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
 
 
 class Installation(Struct, frozen=True):
@@ -32,8 +40,30 @@ def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]
         yield Installation(settings.database_url.get_secret_value(), master_key)
         return
     _see_to(settings.data_dir)
-    with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres:
+    with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres, _kept_alive(postgres):
         yield Installation(postgres.dsn, _embedded_master_key(settings))
+
+
+@contextmanager
+def _kept_alive(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """A server that dies (killed for its memory, say) is started again, as whoever runs one elsewhere has it supervised."""
+    stopping = Event()
+
+    def watch() -> None:
+        while not stopping.wait(LOOK_SECONDS):
+            try:
+                if postgres.revive():
+                    log.warning("postgres_started_again", pid=postgres.pid)
+            except PostgresNotStarted as error:
+                log.error("postgres_does_not_start", said=str(error))
+
+    watching = Thread(target=watch, name="postgres watch", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        watching.join()
 
 
 def _see_to(data_dir: Path) -> None:

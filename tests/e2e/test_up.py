@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.e2e.people import next_minute, person, this_minute
-from tests.e2e.processes import ROOT
+from tests.e2e.processes import KEY, ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.processes import Program, Site
@@ -51,14 +51,26 @@ def test_a_newcomer_s_message_arrives_once_at_its_minute_and_all_goes_on_after_c
 
 def test_ctrl_c_is_heard_at_once_even_if_the_database_has_died(embedded):
     up = embedded.start("up").says("Ninebell is up")
-    server = psutil.Process(int((embedded.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
-    server.kill()
-    server.wait()
+    conf = embedded.data_dir / "postgres" / "postgresql.conf"
+    sound = conf.read_text()
+    conf.write_text("no such setting\n")  # so that it stays dead
+    kill_postgres(embedded)
     up.until("the database to be missed", lambda: embedded.readiness() == (503, "not ready", ("database",)))
     assert embedded.ask("GET", "/healthz").status == 200
     up.says("can't see the leader's bumps")  # by then, all who need the database are waiting for it
     assert up.signal(signal.SIGINT, STOP_SECONDS) == 0
+    conf.write_text(sound)
     embedded.ready(embedded.start("up").says("Ninebell is up"))
+
+
+def test_a_database_of_its_own_that_dies_is_started_again(embedded):
+    up = embedded.start("up").says("Ninebell is up")
+    dead = kill_postgres(embedded)
+    up.says("postgres_started_again")
+    embedded.ready(up)
+    assert postgres(embedded).pid != dead
+    register(embedded, person(this_minute(), "Asia/Tokyo", 1), KEY)
+    embedded.until_sent(1)
 
 
 def test_a_taken_port_stops_the_start_and_names_the_setting(embedded):
@@ -85,6 +97,17 @@ def test_a_second_import_of_the_same_file_changes_nothing(embedded):
     assert all(rejection["reason"] for rejection in report["rejections"])
     assert {rejection["line"] for rejection in report["rejections"]} >= {2}
     embedded.until_caught_up()
+
+
+def postgres(site: Site) -> psutil.Process:
+    return psutil.Process(int((site.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+
+
+def kill_postgres(site: Site) -> int:
+    server = postgres(site)
+    server.kill()
+    server.wait()
+    return int(server.pid)
 
 
 def key_printed(up: Program) -> str:
