@@ -6,6 +6,7 @@ Plain ASGI: a framework would cost more than the work, and the sink has to be fa
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -102,8 +103,8 @@ class SinkApp:
         except OSError:
             await _answer(send, NOT_WRITTEN)
             return
-        if self._options.delay_ms:
-            await asyncio.sleep(self._options.delay_ms / 1000)
+        if self._options.delay_ms and await _has_gone(receive, self._options.delay_ms / 1000):
+            return
         if self._drawn(self._options.cut_rate):
             await _hang_up(receive)
         else:
@@ -187,6 +188,16 @@ async def _answer(send: Send, answer: Answer) -> None:
     headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _has_gone(receive: Receive, seconds: float) -> bool:
+    """Waits so long; True as soon as the caller is not there any more."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return True
+    return False
 
 
 async def _hang_up(receive: Receive) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from ops.sink_app import MAX_BODY_BYTES, SinkOptions
+from ops.sink_app import MAX_BODY_BYTES, SinkOptions, make_sink_app
 from ops.sink_file import SinkFile
-from tests.provider import running_sink
+from tests.provider import RECEIVED_AT, running_sink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +140,27 @@ async def test_the_same_seed_brings_the_same_moods(tmp_path: Path) -> None:
     first = await play("a")
     assert set(first) == {200, 429, 500}
     assert await play("b") == first
+
+
+async def test_who_hangs_up_on_a_slow_sink_keeps_it_from_nothing(path: Path) -> None:
+    sent: list[Any] = []
+    said = iter([{"type": "http.request", "body": LETTER}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = make_sink_app(path, SinkOptions(delay_ms=3_600_000), lambda: RECEIVED_AT)
+    async with asyncio.timeout(20):
+        await app({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
+    assert (len(lines(path)), sent) == (1, [])
+
+
+async def test_a_slow_sink_answers_who_waits(path: Path) -> None:
+    async with running_sink(path, SinkOptions(delay_ms=50)) as url:
+        assert await post(url) == 200
 
 
 async def test_calls_at_once_are_all_written_once(path: Path) -> None:
