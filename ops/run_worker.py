@@ -7,7 +7,7 @@ from ops.wiring import Parts, channel, deliverer, liveness
 
 PREFETCH: Final = 50  # send commands, over five regions
 FINISH_WITHIN_SECONDS: Final = 30.0
-FINISH_AT_THE_TERMINAL_SECONDS: Final = 3.0
+FINISH_AT_THE_TERMINAL_SECONDS: Final = 2.0
 
 
 async def run_worker(parts: Parts, stop: Stop) -> None:
