@@ -11,7 +11,7 @@ FINISH_AT_THE_TERMINAL_SECONDS: Final = 2.0
 
 
 async def run_worker(parts: Parts, stop: Stop) -> None:
-    """Returns once told to stop and what was claimed is recorded: within 30 s, or 3 s where a person waits at the terminal.
+    """Returns once told to stop and what was claimed is recorded: within 30 s, or 2 s where a person waits at the terminal.
 
     After a failure it goes on as a new incarnation: what the old one had claimed is for recovery, which sees it silent.
     """
