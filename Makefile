@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV ?= $(shell command -v uv || echo $(BIN)/uv)
 LOCK := $(UV) --no-config pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock' --extra build
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST_OPTIONS ?=
 
 .PHONY: help run test check bench prove lock clean broker
