@@ -16,7 +16,7 @@ from application.cancel_message import cancel_message
 from application.ports import Position
 from application.reschedule_message import RescheduleMessage, reschedule_message
 from domain.errors import Invalid, MessageUnknown, Problem
-from domain.scheduled_message import Status
+from domain.scheduled_message import Reason, Status
 from projections import message_log
 from projections.message_log import MESSAGE_LOG, Asked
 
@@ -27,6 +27,7 @@ class ListMessages(Paging, frozen=True, kw_only=True):
     """Which messages are asked for; `from` and `to` are instants on due_at, half-open."""
 
     status: Status | None = None
+    reason: Reason | None = None
     type: str | None = None
     timezone: http_wire.Zone | None = None
     user_id: UUID | None = None
@@ -43,6 +44,7 @@ def list_messages(call: Call[ListMessages]) -> Response:
     call.wait_for(MESSAGE_LOG)
     wanted = Asked(
         status=asked.status,
+        reason=asked.reason,
         message_type=asked.type,
         timezone=asked.timezone,
         user_id=asked.user_id,

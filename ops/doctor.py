@@ -107,7 +107,8 @@ def _followers(parts: Parts) -> Finding:
 
 def _tzdata(parts: Parts) -> Finding:
     moved = moved_by_tzdata(parts.database).get(TZDATA_VERSION, 0)
-    return Finding("tzdata", "ok", f"the rules of {TZDATA_VERSION} have moved {moved} pending messages")
+    said = f"the rules of {TZDATA_VERSION} have moved {moved} pending messages"
+    return Finding("tzdata", "ok", f"{said}; those that still wait: GET /v1/messages?reason=tzdata&status=scheduled")
 
 
 LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers, _tzdata)

@@ -15,6 +15,7 @@ from domain.delivery_policy import ITS_MINUTE
 from domain.message_id import date_bounds
 from domain.scheduled_message import (
     MessageScheduled,
+    Reason,
     ScheduledMessage,
     ScheduledMessageEvent,
     Status,
@@ -108,6 +109,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Which messages a list is to hold; what is None does not matter."""
 
     status: Status | None = None
+    reason: Reason | None = None  # as shown
     message_type: str | None = None
     timezone: str | None = None  # under any of the zone's names
     user_id: UUID | None = None
@@ -232,6 +234,8 @@ def _conditions(asked: Asked, after: ByDueInstant | None) -> tuple[list[sql.Comp
     """Only what was asked stands in the statement, so that the planner sees which index answers it."""
     wanted: list[tuple[LiteralString, Any]] = [
         ("status = %s", asked.status),
+        # As it is shown: `late` is written when it is known. In no index, like the status; from and to bound the search.
+        ("reason = %s", asked.reason),
         ("message_type = %s", asked.message_type),
         ("timezone = ANY(%s)", asked.timezone and _spellings(canonical(asked.timezone))),
         ("user_id = %s", asked.user_id),

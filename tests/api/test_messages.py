@@ -47,6 +47,7 @@ def test_a_message_is_shown_as_the_contract_says(town: Town) -> None:
         ({"status": "scheduled", "type": "BIRTHDAY"}, ["Asia/Calcutta", "Europe/London"]),
         ({"status": "sent"}, []),
         ({"type": "ANNIVERSARY"}, []),
+        ({"reason": "tzdata"}, []),
         ({"user_id": str(uuid4())}, []),
     ],
 )
@@ -56,6 +57,20 @@ def test_messages_are_found_by_what_is_asked(town: Town, asked: dict[str, str], 
     town.catch_up()
     listed = town.client.get("/v1/messages", params=asked).json()["items"]
     assert [message["timezone"] for message in listed] == found
+
+
+def test_messages_are_found_by_the_reason_they_show(town: Town) -> None:
+    message = town.message_of(town.create())
+    town.create(external_id="crm-2")
+    town.client.post(f"/v1/messages/{message['id']}/cancel")
+    town.catch_up()
+    listed = town.client.get("/v1/messages", params={"reason": "operator"}).json()["items"]
+    assert [(one["id"], one["reason"]) for one in listed] == [(message["id"], "operator")]
+
+
+def test_a_reason_that_no_message_has_is_refused(town: Town) -> None:
+    answer = town.client.get("/v1/messages", params={"reason": "weather"})
+    assert (answer.status_code, pointers(answer)) == (422, ["/reason"])
 
 
 def test_messages_are_turned_page_by_page(town: Town) -> None:

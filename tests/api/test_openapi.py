@@ -50,7 +50,18 @@ def test_every_operation_says_what_it_takes_and_gives(described: dict[str, Any])
 
 def test_parameters_are_described_with_their_limits(described: dict[str, Any]) -> None:
     asked = {one["name"]: one for one in described["paths"]["/v1/messages"]["get"]["parameters"]}
-    assert set(asked) == {"status", "type", "timezone", "user_id", "from", "to", "limit", "cursor", "Ninebell-Position"}
+    assert set(asked) == {
+        "status",
+        "reason",
+        "type",
+        "timezone",
+        "user_id",
+        "from",
+        "to",
+        "limit",
+        "cursor",
+        "Ninebell-Position",
+    }
     assert asked["limit"]["schema"] | {"minimum": 1, "maximum": 500, "default": 100} == asked["limit"]["schema"]
 
 

@@ -1,13 +1,17 @@
 """Do doctor and the metrics say how many messages a new tzdata moved, and may an operator have all derived again?"""
 
 from base64 import b64encode
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from application.ports import Group, NewEvents, Origin
+from domain.scheduled_message import MessageRescheduled
 from domain.timezones import TZDATA_VERSION
 from ops.cli import main
-from tests.api.conftest import Town, town
+from tests.api.conftest import NOW, Town, town
 
 __all__ = ["town"]
 MASTER_KEY = b64encode(bytes(32)).decode()  # the town's
@@ -28,7 +32,27 @@ def moved(dsn: str, messages: int) -> None:
 def test_doctor_says_how_many_were_moved(database_in_use: str, capsys: pytest.CaptureFixture[str]) -> None:
     moved(database_in_use, 12)
     main(["doctor"])
-    assert f"the rules of {TZDATA_VERSION} have moved 12 pending messages" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"the rules of {TZDATA_VERSION} have moved 12 pending messages" in said
+    assert "GET /v1/messages?reason=tzdata&status=scheduled" in said
+
+
+def test_the_query_that_doctor_names_lists_those_that_were_moved(town: Town) -> None:
+    moved_one, other = town.message_of(town.create()), town.message_of(town.create(external_id="crm-2"))
+    by_new_rules = MessageRescheduled(
+        message_type="BIRTHDAY",
+        timezone=moved_one["timezone"],
+        due_at=datetime.fromisoformat(moved_one["due_at"]) + timedelta(hours=1),
+        reason="tzdata",
+        rule="plain",
+        tzdata="2099a",
+    )
+    group = Group((NewEvents("messages", UUID(moved_one["id"]), 1, (by_new_rules,)),))
+    assert not town.store.append([group], Origin("planner"), NOW).lost
+    town.project()
+    listed = town.client.get("/v1/messages?reason=tzdata&status=scheduled").json()["items"]
+    assert [(one["id"], one["reason"]) for one in listed] == [(moved_one["id"], "tzdata")]
+    assert other["id"] not in str(listed)
 
 
 def test_the_metrics_say_so_too(town: Town, migrated_database: str) -> None:

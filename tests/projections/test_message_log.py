@@ -15,6 +15,7 @@ from domain.scheduled_message import (
     MessageRedriven,
     MessageRescheduled,
     MessageScheduled,
+    Reason,
     ScheduledMessage,
     SendRequested,
     evolve,
@@ -234,6 +235,20 @@ def test_a_status_is_found_on_whichever_day_it_is(log: ReadModel, cursor: Cursor
     assert ids(message_log.page(cursor, Asked(status="cancelled"))) == names[2:]
     assert ids(message_log.page(cursor, Asked(status="requested"))) == []
     assert ids(message_log.page(cursor, Asked(status="sent", due_from=DUE + timedelta(days=1)))) == []
+
+
+def test_a_reason_is_found_as_it_is_shown(log: ReadModel, cursor: Cursor) -> None:
+    punctual, late, moved, unwanted = (scheduled(log, number, due_minutes=number) for number in range(4))
+    by_new_rules = MessageRescheduled(**REPEATED, reason="tzdata", rule="plain", tzdata="2026f")
+    log.given(punctual, by_new_rules, REQUESTED, replace(SENT, sent_at=DUE + timedelta(seconds=59)))
+    log.given(late, REQUESTED, SENT).given(moved, by_new_rules).given(unwanted, SUPPRESSED)
+    expected: dict[Reason, list[UUID]] = {"late": [late], "tzdata": [moved], "suppressed": [unwanted], "erased": []}
+    for reason, found in expected.items():
+        page = message_log.page(cursor, Asked(reason=reason, due_from=DUE - timedelta(hours=1)))
+        assert ids(page) == found, reason
+        assert {message.reason for message in page.items} <= {reason}
+    assert ids(message_log.page(cursor, Asked(reason="suppressed", status="cancelled"))) == [unwanted]
+    assert ids(message_log.page(cursor, Asked(reason="suppressed", due_before=DUE))) == []
 
 
 @pytest.mark.parametrize("cursor_sent", ["nonsense", "é", "W10", "WyIyMDI3LTA1LTE1IiwgMV0", "e30="])
