@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
+from application.address_cap import AddressCap
 from application.bounded_calls import BoundedCalls
 from application.claims import Call, Claim, Decision, Prepared, calls_of, last_word, repeated_dispatches
 from application.delivery_loop import DeliveryLoop
@@ -45,7 +46,7 @@ class Deliverer:
     """One worker's use case. `claim` and `record` block on the store; `send` is asynchronous; `run` strings them together.
 
     `random` draws from [0, 1); `only_to` is a glob of the addresses that may be written to, for trials; `texts` gives what
-    renders with the texts of this moment.
+    renders with the texts of this moment; `cap` is there if any type may write to an address only so often for a day.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Deliverer:
         random: Callable[[], float],
         only_to: str | None = None,
         texts: Callable[[], Render] = lambda: own_words,
+        cap: AddressCap | None = None,
     ) -> None:
         self._store, self._channel, self._types, self._clock = store, channel, types, clock
         self._liveness, self._random, self._only_to = liveness, random, only_to
-        self._texts = texts
+        self._texts, self._cap = texts, cap
         self._calls = BoundedCalls(channel.concurrency)
         self._told_to_end = threading.Event()
 
@@ -80,11 +82,15 @@ class Deliverer:
         users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
         decision = Decision(self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts))
         firsts = self._dispatches_repeated(messages, started)
+        current = {dispatch_id: _current(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
+        waiting = {id_: message for ours in current.values() for id_, message in ours.items()}
+        words = {id_: last_word(m, id_, users[m.user_id].state, decision) for id_, m in waiting.items()}
+        if self._cap is not None:
+            words |= self._patiently(self._cap.too_many, words, messages)
         claims = []
         for dispatch_id, stream in started.items():
-            ours = _current(dispatch_id, stream, messages)
-            words = {id_: last_word(m, id_, users[m.user_id].state, decision) for id_, m in ours.items()}
-            letters = {id_: word for id_, word in words.items() if isinstance(word, Prepared)}
+            ours = current[dispatch_id]
+            letters = {id_: word for id_ in ours if isinstance(word := words[id_], Prepared)}
             claims.append(
                 Claim(
                     dispatch_id=dispatch_id,
@@ -93,7 +99,7 @@ class Deliverer:
                     version=stream.version,
                     messages={id_: messages[id_] for id_ in ours},
                     calls=calls_of(dispatch_id, letters, messages, lambda id_: _members(firsts[id_]), self._channel.bulk),
-                    settled={id_: word for id_, word in words.items() if not isinstance(word, Prepared)},
+                    settled={id_: word for id_ in ours if not isinstance(word := words[id_], Prepared)},
                 )
             )
         return claims

@@ -1,4 +1,4 @@
-"""Whose personal data can still be read, and what stands for an external ID once it can't?"""
+"""Whose personal data can still be read, and what stands for an external ID or an address where it can't?"""
 
 import hmac
 import os
@@ -58,6 +58,7 @@ class Keyring:
             raise ValueError(f"the master key has {KEY_BYTES} bytes, not {len(master_key)}")
         self._wrapping = AESGCM(_derived(master_key, b"ninebell user keys"))
         self._naming = _derived(master_key, b"ninebell external ids")
+        self._addressing = _derived(master_key, b"ninebell addresses")
         self._check = _derived(master_key, b"ninebell check")
         self._randomness = randomness
 
@@ -79,6 +80,10 @@ class Keyring:
     def external_id_hash(self, external_id: str) -> bytes:
         """What stands for an external ID in the database: useless to whoever lacks the master key."""
         return hmac.digest(self._naming, external_id.encode(), sha256)
+
+    def address_hash(self, address: str) -> bytes:
+        """What stands for an e-mail address in the database, however its letters are cased."""
+        return hmac.digest(self._addressing, address.lower().encode(), sha256)
 
     def claim(self, cursor: Cursor[Row]) -> None:
         """See that this database was sealed under this master key; a new one is from now on. Raises WrongMasterKey."""

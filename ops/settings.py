@@ -114,6 +114,7 @@ class TypeSettings(BaseModel):
     leap_day: Literal["feb28", "mar1", "skip"] | None = None
     priority: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None  # lower goes first
     doubt: Literal["prefer_no_duplicate", "prefer_delivery"] | None = None
+    per_address_per_day: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None  # whoever's messages they are
 
 
 class RateSettings(BaseModel):

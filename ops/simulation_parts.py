@@ -31,8 +31,9 @@ from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.schema import migrate
 from infrastructure.work import begin_work
+from ops.message_types import message_types
 from ops.settings import Settings
-from ops.wiring import message_types
+from ops.wiring import address_cap
 
 
 class RecordingChannel:
@@ -156,11 +157,12 @@ def simulated(settings: Settings, start: datetime, end: datetime) -> Iterator[Pa
 def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
     types = message_types(settings)
     clock, channel, new_id = SimulatedClock(start), RecordingChannel(), Ids()
+    keyring = Keyring(secrets.token_bytes(KEY_BYTES))
     # Nobody waits for an announcement: the announcer is never started.
-    store = PostgresEventStore(database, Keyring(secrets.token_bytes(KEY_BYTES)), announcer=Announcer(database))
+    store = PostgresEventStore(database, keyring, announcer=Announcer(database))
     channels = ChannelPlan([ChannelTraits(channel.name, channel.idempotent, channel.askable, channel.concurrency)])
     chance = random.Random(0).random
-    outbox = Outbox(store)
+    outbox, cap = Outbox(store), address_cap(settings, database, keyring)
     return Parts(
         clock=clock,
         database=database,
@@ -170,6 +172,6 @@ def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
         planner=Planner(partial(begin_work, store, PostgresPlannerWork, "planner", None), types),
         dispatcher=Dispatcher(outbox.begin, types, channels, new_id),
         outbox=outbox,
-        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), chance, only_to=settings.only_to),
+        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), chance, settings.only_to, cap=cap),
         channel=channel,
     )

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from threading import Event
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from api.service import Service
+from application.address_cap import KEPT, AddressCap
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
 from application.dispatch_messages import Dispatcher
@@ -25,8 +25,8 @@ from application.ports import Bus, Channel, Liveness
 from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt
-from domain.message_type import MessageType, MessageTypes, registry
-from domain.message_type import Settings as TypeSettings
+from domain.message_type import MessageTypes
+from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
 from infrastructure.channels.http import HttpChannel
 from infrastructure.channels.sink import SinkChannel
@@ -53,8 +53,9 @@ from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
 from infrastructure.worker_liveness import WorkerLiveness
 from ops.installation import Installation
-from ops.plugins import registered, with_plugins
-from ops.settings import Settings, WrongSettings
+from ops.message_types import message_types
+from ops.plugins import registered
+from ops.settings import Settings
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
 
@@ -159,26 +160,9 @@ def ensure_months(parts: Parts, now: datetime) -> None:
         ensure_partitions(connection, (now - MONTHS_BEHIND).date(), horizon(now + MONTHS_AHEAD))
 
 
-def message_types(settings: Settings) -> MessageTypes:
-    """The types there are, installed ones too, under the settings file's settings.
-
-    Raises WrongSettings for settings of a type that is not there, and for a plugin that can't be used.
-    """
-    known = with_plugins(registry())
-    if unknown := sorted(settings.types.keys() - set(known)):
-        raise WrongSettings(f"NINEBELL_CONFIG: [types.{unknown[0]}] is not a message type; known are {', '.join(known)}")
-    given = {name: said.model_dump(exclude_none=True) for name, said in settings.types.items()}
-    return MessageTypes(*(_with(kind, given.get(name, {})) for name, kind in known.items()))
-
-
-def _with(kind: MessageType, settings: dict[str, Any]) -> MessageType:
-    """Raises WrongSettings for an installed type that is not made of `Settings`, and so can't be told."""
-    if not settings:
-        return kind
-    if not isinstance(kind, TypeSettings):
-        raise WrongSettings(f"NINEBELL_CONFIG: [types.{kind.name}] is the setting of a plugin that takes no settings")
-    told: Any = replace(kind, **settings)
-    return cast("MessageType", told)
+def forget_addresses(parts: Parts, now: datetime) -> None:
+    """Drop the places at addresses that count no more. Raises StoreUnavailable."""
+    PostgresAddresses(parts.database, parts.keyring).forget((now - KEPT).date())
 
 
 def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
@@ -274,7 +258,14 @@ def liveness(parts: Parts) -> WorkerLiveness:
 def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
     texts = RememberedTexts(PostgresTemplates(parts.database).newest, parts.types).render
     only_to = parts.settings.only_to
-    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to=only_to, texts=texts)
+    cap = address_cap(parts.settings, parts.database, parts.keyring)
+    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to, texts, cap)
+
+
+def address_cap(settings: Settings, database: Database, keyring: Keyring) -> AddressCap | None:
+    """None where no type has a cap, so that nobody asks."""
+    most = {name: said.per_address_per_day for name, said in settings.types.items() if said.per_address_per_day is not None}
+    return AddressCap(most, PostgresAddresses(database, keyring)) if most else None
 
 
 def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:

@@ -13,8 +13,8 @@ from application.dispatch_messages import Dispatcher
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
+from ops.message_types import message_types
 from ops.settings import read_settings
-from ops.wiring import message_types
 from tests.fakes import PlannerMemory
 from tests.planner_scene import BIRTHDAY, EVE, LATER, Life, MemoryScene, Scene, ada, utc
 
@@ -100,6 +100,10 @@ def test_a_doubt_policy_says_whether_a_blind_channel_is_called_again(told: Told,
     message = life.message(BIRTHDAY)
     assert message
     assert (message.status, message.in_doubt) == (status, True)
+
+
+def test_a_cap_is_no_matter_of_the_type_itself(told: Told) -> None:
+    assert dict(told("[types.BIRTHDAY]\nper_address_per_day = 2\n")) == dict(told(""))
 
 
 def due(life: Life) -> datetime:

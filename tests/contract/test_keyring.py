@@ -47,6 +47,13 @@ def test_an_external_id_stands_as_a_hash_that_takes_the_master_key_to_make() -> 
     assert Keyring(MASTER_KEY).external_id_hash("crm-7") != Keyring(bytes(32)).external_id_hash("crm-7")
 
 
+def test_an_address_stands_as_another_hash_however_it_is_cased() -> None:
+    keyring = Keyring(MASTER_KEY)
+    assert keyring.address_hash("Ada@example.com") == keyring.address_hash("ada@EXAMPLE.com")
+    assert keyring.address_hash("ada@example.com") != Keyring(bytes(32)).address_hash("ada@example.com")
+    assert keyring.address_hash("ada@example.com") != keyring.external_id_hash("ada@example.com")
+
+
 @pytest.mark.parametrize("length", [0, 16, 31, 33])
 def test_a_master_key_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):

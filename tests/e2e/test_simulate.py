@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -203,6 +204,23 @@ def test_people_move_are_erased_and_change_their_minds(simulate: Simulate, data_
         ("moved", "2027-05-15", "2027-05-15T13:00:00Z", "2027-05-15T13:00:00Z", "sent", ""),
         ("other-day", "2027-05-16", "2027-05-16T08:00:00Z", "2027-05-16T08:00:00Z", "sent", ""),
     ]
+
+
+@pytest.mark.parametrize(("most", "statuses"), [("", {"sent": 4}), ("per_address_per_day = 1", {"sent": 2, "cancelled": 2})])
+def test_20_a_shared_address_is_written_to_as_often_as_the_type_may(
+    simulate: Simulate, data_dir: Path, monkeypatch: pytest.MonkeyPatch, most: str, statuses: dict[str, int]
+) -> None:
+    settings = data_dir / "ninebell.toml"
+    settings.write_text(f"[types.BIRTHDAY]\n{most}\n")
+    monkeypatch.setenv("NINEBELL_CONFIG", str(settings))
+    family = [
+        person(name, timezone, "1990-05-15").replace(f"{name}@", "Home@" if name == "ada" else "home@")
+        for name, timezone in (("ada", "Europe/London"), ("bob", "Europe/London"), ("eve", "Asia/Tokyo"))
+    ]
+    rows = simulate([*family, person("zoe", "Europe/London", "1990-05-15")], "2027-05-15", "2027-05-16")
+    assert Counter(row["status"] for row in rows) == statuses
+    assert [(row["user"], row["status"]) for row in rows if row["user"] in ("eve", "zoe")] == [("eve", "sent"), ("zoe", "sent")]
+    assert {row["reason"] for row in rows if row["status"] == "cancelled"} <= {"not_allowed"}
 
 
 def test_changes_that_cannot_be_made_are_told(simulate: Simulate, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

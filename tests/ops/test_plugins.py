@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from domain.message_type import MessageTypes, registry
 from domain.message_types.birthday import BIRTHDAY, Birthday
+from ops.message_types import message_types
 from ops.plugins import registered, with_plugins
 from ops.settings import WrongSettings, read_settings
-from ops.wiring import message_types
 from tests.installing import SAMPLE, install, lay_down
 
 ROOT = Path(__file__).parents[2]
