@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from application.parked_types import Pair, ParkedTypes
 from application.planned_slot import Person, Slot, Streams, decide_slot, slots
-from application.ports import Group, Origin, PlannedMessage, PlannerWork
+from application.planner_ports import PlannedMessage, PlannerWork
+from application.ports import Group, Origin
 from domain.message_type import MessageTypes
 from domain.scheduled_message import MessageRescheduled
 

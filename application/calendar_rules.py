@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from application.ports import Derived
+from application.planner_ports import Derived
 from domain.message_type import MessageType, MessageTypes
 
 STEERING: Final = ("annual", "send_time", "spread_minutes", "late_window", "leap_day")

@@ -10,7 +10,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
-from application.ports import Letter, Stream
+from application.delivery_ports import Letter
+from application.ports import Stream
 from application.texts import Render, own_words
 from domain.delivery_policy import send_before
 from domain.dispatch import Dispatch

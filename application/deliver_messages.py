@@ -14,21 +14,8 @@ from application.bounded_calls import BoundedCalls
 from application.claims import Call, Claim, Decision, Prepared, calls_of, last_word, repeated_dispatches
 from application.delivery_loop import DeliveryLoop
 from application.delivery_outcomes import Outcomes, Released, events_of, outcome_of
-from application.ports import (
-    Ambiguous,
-    Answer,
-    Channel,
-    Clock,
-    Deliveries,
-    EventStore,
-    Group,
-    Liveness,
-    NewEvents,
-    Origin,
-    SendCommand,
-    StoreUnavailable,
-    Stream,
-)
+from application.delivery_ports import Ambiguous, Answer, Channel, Deliveries, Liveness, SendCommand
+from application.ports import Clock, EventStore, Group, NewEvents, Origin, StoreUnavailable, Stream
 from application.texts import Render, own_words
 from domain import dispatch as dispatches
 from domain.dispatch import Dispatch

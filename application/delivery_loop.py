@@ -10,7 +10,8 @@ from uuid import UUID
 
 from application.claims import Claim
 from application.delivery_outcomes import Outcomes
-from application.ports import Channel, Clock, Deliveries, Delivery, Liveness, SendCommand
+from application.delivery_ports import Channel, Deliveries, Delivery, Liveness, SendCommand
+from application.ports import Clock
 
 MOST_CLAIMED_AT_ONCE: Final = 500  # messages: bounds how long one claim takes
 MOST_AHEAD: Final = 1_000  # messages claimed and not answered, where a crash can be cleared up

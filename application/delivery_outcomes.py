@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
+from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
 from domain import message_decisions as decide
 from domain.delivery_policy import MAX_RETRIES, retry_delay
 from domain.message_decisions import Events

@@ -9,9 +9,10 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan
+from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight
 from application.due_messages import ENDED, STEERING, DueMessages
 from application.pacing import Pacing
-from application.ports import Begin, DispatcherWork, DueMessage, Glance, Group, InFlight, NewEvents, Origin
+from application.ports import Begin, Group, NewEvents, Origin
 from domain import dispatch
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
 from domain.event import Event

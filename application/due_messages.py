@@ -6,7 +6,8 @@ from typing import Final
 from uuid import UUID
 
 from application.channel_plan import USUAL_PRIORITY, ChannelPlan
-from application.ports import DueMessage, Route, Stream
+from application.dispatcher_ports import DueMessage, Route
+from application.ports import Stream
 from domain.delivery_policy import send_before
 from domain.event import Event
 from domain.message_type import MessageTypes

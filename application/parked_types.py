@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from application.ports import ParkedType
+from application.planner_ports import ParkedType
 from domain.message_type import TypeFailed
 
 log: Final = logging.getLogger(__name__)

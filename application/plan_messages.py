@@ -12,7 +12,8 @@ from application.bring_in_line import bring_in_line
 from application.calendar_rules import rules_of, to_derive
 from application.parked_types import Pair
 from application.planned_slot import LONG_AGO, Person
-from application.ports import Begin, Log, NextOccasion, Origin, PlannerWork, Recorded
+from application.planner_ports import NextOccasion, PlannerWork
+from application.ports import Begin, Log, Origin, Recorded
 from domain import user as users
 from domain.delivery_policy import WINDOW
 from domain.event import Event

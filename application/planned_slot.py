@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.parked_types import ParkedTypes
-from application.ports import Group, NewEvents, Origin, PlannedMessage, Stream
+from application.planner_ports import PlannedMessage
+from application.ports import Group, NewEvents, Origin, Stream
 from domain import dispatch as dispatches
 from domain import message_decisions as decide
 from domain.dispatch import Dispatch

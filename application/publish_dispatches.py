@@ -6,8 +6,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from application.delivery_ports import Bus, BusUnavailable, SendCommand
+from application.dispatcher_ports import DispatcherWork
 from application.pacing import MOST_IN_ALL
-from application.ports import Begin, Bus, BusUnavailable, DispatcherWork, SendCommand
+from application.ports import Begin
 from domain.dispatch import DispatchRequested
 
 PAGE: Final = 500  # events, or dispatches published again, at a time

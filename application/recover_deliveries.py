@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from application.channel_plan import ChannelPlan
 from application.dispatch_messages import DISPATCHER
-from application.ports import Begin, DispatcherWork, Group, InFlight, NewEvents, Stream
+from application.dispatcher_ports import DispatcherWork, InFlight
+from application.ports import Begin, Group, NewEvents, Stream
 from domain import dispatch, message_decisions
 from domain.dispatch import Dispatch
 from domain.errors import DispatchUnknown

@@ -9,7 +9,8 @@ from uuid import UUID
 from application.channel_plan import ChannelPlan
 from application.claims import too_late_from
 from application.dispatch_messages import DISPATCHER, PAGE
-from application.ports import Begin, DispatcherWork, Followed, Group, InFlight, NewEvents, Stream
+from application.dispatcher_ports import DispatcherWork, InFlight
+from application.ports import Begin, Followed, Group, NewEvents, Stream
 from application.recover_deliveries import WORKER_DEAD
 from domain import dispatch, message_decisions
 from domain.dispatch import MOST_MEMBERS, Dispatch

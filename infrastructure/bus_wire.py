@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 
 WIRE_VERSION: Final = 1
 

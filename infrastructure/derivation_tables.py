@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from application.ports import Derived
+from application.planner_ports import Derived
 from infrastructure.database import Database
 from infrastructure.work import PostgresWork
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from application.ports import DueMessage, Glance, InFlight, Route
+from application.dispatcher_ports import DueMessage, Glance, InFlight, Route
 from infrastructure.work import PostgresWork
 
 # A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Self
 
-from application.ports import BusUnavailable, SendCommand
+from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from application.ports import ParkedType
+from application.planner_ports import ParkedType
 from infrastructure.work import PostgresWork
 
 PARKED: Final = "SELECT user_id, message_type, first, error FROM parked_types WHERE user_id = ANY(%b)"

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from application.ports import NextOccasion, PlannedMessage
+from application.planner_ports import NextOccasion, PlannedMessage
 from domain.message_id import month_bounds
 from infrastructure.derivation_tables import DerivationWork
 from infrastructure.parked_types import ParkedTypeWork

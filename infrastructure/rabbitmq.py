@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, Abstra
 from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
-from application.ports import BusUnavailable, SendCommand
+from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
 from infrastructure.bus_wire import encode
 from infrastructure.rabbitmq_consumer import RabbitConsumer

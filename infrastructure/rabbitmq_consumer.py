@@ -9,7 +9,7 @@ from typing import Final, Self
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
 from infrastructure.rabbitmq_topology import declare_exchange, declare_queues
 

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
 
-from application.ports import BusUnavailable, StoreUnavailable
+from application.delivery_ports import BusUnavailable
+from application.ports import StoreUnavailable
 from ops.cli_templates import templates
 from ops.settings import Settings, WrongSettings, read_settings
 

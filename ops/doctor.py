@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from application.ports import BusUnavailable, StoreUnavailable
+from application.delivery_ports import BusUnavailable
+from application.ports import StoreUnavailable
 from domain.timezones import NAMES, TZDATA_VERSION
 from infrastructure.clock import SystemClock
 from infrastructure.database import Row

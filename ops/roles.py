@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 import structlog
 
 from api.app import HEALTH, ROUTES
-from application.ports import BusUnavailable, StoreUnavailable
+from application.delivery_ports import BusUnavailable
+from application.ports import StoreUnavailable
 from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
 from infrastructure.postgres_cluster import PostgresNotStarted

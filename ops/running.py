@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 
-from application.ports import BusUnavailable, Deposed, PositionLost, StoreUnavailable
+from application.delivery_ports import BusUnavailable
+from application.ports import Deposed, PositionLost, StoreUnavailable
 from infrastructure.leader import Elector
 
 FIRST_PAUSE_SECONDS: Final = 0.1

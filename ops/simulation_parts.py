@@ -15,9 +15,10 @@ from psycopg import Cursor
 
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
+from application.delivery_ports import Accepted, Answer, Letter, SendCommand
 from application.dispatch_messages import Dispatcher
 from application.plan_messages import Planner, horizon
-from application.ports import Accepted, Answer, Appended, Group, Letter, Origin, SendCommand
+from application.ports import Appended, Group, Origin
 from domain.dispatch import DispatchRequested
 from domain.message_type import MessageTypes
 from infrastructure.clock import SimulatedClock

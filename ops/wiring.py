@@ -18,10 +18,10 @@ from api.service import Service
 from application.address_cap import KEPT, AddressCap
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
+from application.delivery_ports import Bus, Channel, Liveness
 from application.dispatch_messages import Dispatcher
 from application.edit_templates import EditTemplates
 from application.plan_messages import Planner, horizon
-from application.ports import Bus, Channel, Liveness
 from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt

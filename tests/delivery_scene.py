@@ -9,19 +9,8 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from application.deliver_messages import Deliverer
-from application.ports import (
-    Accepted,
-    Answer,
-    Channel,
-    Delivery,
-    EventStore,
-    Group,
-    Letter,
-    Log,
-    NewEvents,
-    Origin,
-    SendCommand,
-)
+from application.delivery_ports import Accepted, Answer, Channel, Delivery, Letter, SendCommand
+from application.ports import EventStore, Group, Log, NewEvents, Origin
 from domain import dispatch, message_decisions, user
 from domain.dispatch import DispatchFinished
 from domain.event import Event

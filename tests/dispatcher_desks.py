@@ -8,7 +8,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.ports import Appended, DispatcherWork, DueMessage, Group, InFlight, Log, NewEvents, Origin
+from application.dispatcher_ports import DispatcherWork, DueMessage, InFlight
+from application.ports import Appended, Group, Log, NewEvents, Origin
 from domain.event import Event
 from infrastructure.database import Database
 from infrastructure.dispatcher_tables import PostgresDispatcherWork

@@ -12,24 +12,20 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, Route
 from application.ports import (
     LOGS,
     Appended,
     Begin,
     Deposed,
-    DispatcherWork,
-    DueMessage,
     Followed,
-    Glance,
     Group,
-    InFlight,
     Log,
     NewEvents,
     Origin,
     Position,
     PositionLost,
     Recorded,
-    Route,
     Stream,
 )
 from domain import dispatch, scheduled_message, user

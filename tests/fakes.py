@@ -6,7 +6,8 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
-from application.ports import Begin, Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork
+from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork
+from application.ports import Begin
 from domain.user import UserErased
 from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
 

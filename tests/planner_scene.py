@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 from application.plan_messages import Planner
-from application.ports import Appended, Begin, EventReader, Group, Log, NewEvents, Origin, PlannerWork, Recorded
+from application.planner_ports import PlannerWork
+from application.ports import Appended, Begin, EventReader, Group, Log, NewEvents, Origin, Recorded
 from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.event import Event
 from domain.message_id import message_id

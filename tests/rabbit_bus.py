@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import aio_pika
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 from domain.region import REGIONS
 from infrastructure.rabbitmq import RabbitBus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from application.ports import Delivery
+    from application.delivery_ports import Delivery
 
 NUMBERS = count(1)
 PATIENCE_SECONDS = 60.0

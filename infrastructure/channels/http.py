@@ -9,7 +9,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import BytesPayload
 
-from application.ports import Ambiguous, Answer, Letter, NotAccepted
+from application.delivery_ports import Ambiguous, Answer, Letter, NotAccepted
 from infrastructure.channels.http_wire import Reply, Terms, encode_bulk, encode_single, read_bulk, read_single
 
 CONNECT_SECONDS: Final = 5.0

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from application.ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
 
 MAX_PROVIDER_ID: Final = 200
 DELAY_SECONDS: Final = re.compile(r"[0-9]{1,9}")  # RFC 9110, 10.2.3

@@ -4,7 +4,7 @@ import pytest
 
 from application.address_cap import AddressCap
 from application.deliver_messages import Deliverer
-from application.ports import Ambiguous, NotAccepted, Rejected
+from application.delivery_ports import Ambiguous, NotAccepted, Rejected
 from domain.user import EmailChanged, UserSuppressed
 from tests.delivery_scene import Provider, Scene
 from tests.fake_addresses import FakeAddresses

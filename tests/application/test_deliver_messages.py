@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 from domain.event import Event
 from domain.message_type import MessageTypes, Rendered
 from domain.message_types.birthday import Birthday

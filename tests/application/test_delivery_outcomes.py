@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from application.delivery_outcomes import LONGEST_THROTTLE
-from application.ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, StoreUnavailable, Throttled
+from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
+from application.ports import StoreUnavailable
 from domain.delivery_policy import MAX_RETRIES
 from domain.user import UserSuppressed
 from tests.delivery_scene import DUE, EXPIRED, Provider, Scene

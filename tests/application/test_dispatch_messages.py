@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from application.ports import Deposed, DueMessage, InFlight
+from application.dispatcher_ports import DueMessage, InFlight
+from application.ports import Deposed
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchStarted
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.ports import InFlight
+from application.dispatcher_ports import InFlight
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
 from tests.application.dispatch_stories import BEFORE, BLIND, DUE, SINK, dispatcher, dispatches, message, run, schedule, scheduled

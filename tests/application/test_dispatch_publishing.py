@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from application.ports import BusUnavailable, Deposed, SendCommand
+from application.delivery_ports import BusUnavailable, SendCommand
+from application.ports import Deposed
 from application.publish_dispatches import Publisher
 from domain.dispatch import DispatchMemberWithdrawn, DispatchStarted
 from infrastructure.in_process_bus import InProcessBus

@@ -9,7 +9,7 @@ import pytest
 
 from application.explain_user import explain_user
 from application.plan_messages import Planner
-from application.ports import ParkedType
+from application.planner_ports import ParkedType
 from application.upcoming import upcoming
 from domain.message_type import MessageTypes, Occasion
 from domain.message_types.birthday import BIRTHDAY as SOUND

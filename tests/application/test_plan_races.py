@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from application.plan_messages import Planner
-from application.ports import Begin, PlannedMessage, PlannerWork
+from application.planner_ports import PlannedMessage, PlannerWork
+from application.ports import Begin
 from domain.dispatch import DispatchRequested
 from domain.scheduled_message import MessageScheduled, SendRequested
 from domain.timezones import TZDATA_VERSION

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan, ChannelTraits
-from application.ports import InFlight
+from application.dispatcher_ports import InFlight
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from application import plan_messages
 from application.calendar_rules import CalendarRules, TypeRules, rules_of, to_derive
-from application.ports import Derived
+from application.planner_ports import Derived
 from domain.message_type import MessageTypes, registry
 from domain.message_types.birthday import BIRTHDAY as KIND
 from tests.calendar.page import instant

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from application.ports import PlannedMessage
+from application.planner_ports import PlannedMessage
 from domain.scheduled_message import MessageRescheduled
 from domain.timezones import TZDATA_VERSION
 from infrastructure.derivation_tables import moved_by_tzdata

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from application.ports import BusUnavailable, SendCommand
+from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
 from infrastructure.in_process_bus import InProcessBus
 from tests.rabbit_bus import Consumer, command, rabbit_bus, taken

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode, encode
 
 COMMAND = SendCommand(UUID(int=1), "mail", "asia", (UUID(int=2), UUID(int=3)))

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from application.ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
 from infrastructure.channels.http import HttpChannel
 from infrastructure.channels.sink import SinkChannel
 from ops.sink_app import SinkOptions

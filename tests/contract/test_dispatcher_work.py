@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from application.ports import DueMessage, Glance, Group, NewEvents, Route
+from application.dispatcher_ports import DueMessage, Glance, Route
+from application.ports import Group, NewEvents
 from domain.dispatch import DispatchRequested
 from tests.application.dispatch_stories import BEFORE, DUE, SECOND, message, scheduled
 from tests.dispatcher_desks import OTHER_WORKER, TEST, WORKER, Desk, MemoryDesk, flight, open_desk, put

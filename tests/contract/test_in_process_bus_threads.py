@@ -5,7 +5,7 @@ import threading
 from contextlib import aclosing
 from uuid import UUID
 
-from application.ports import SendCommand
+from application.delivery_ports import SendCommand
 from infrastructure.in_process_bus import InProcessBus
 
 SENT = [SendCommand(UUID(int=number), "mail", "africa", (UUID(int=number),)) for number in range(1, 501)]

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from application.ports import Begin, Derived, NextOccasion, PlannedMessage, PlannerWork, PositionLost
+from application.planner_ports import Derived, NextOccasion, PlannedMessage, PlannerWork
+from application.ports import Begin, PositionLost
 from domain.message_id import message_id
 from domain.user import UserErased, UserSuppressed
 from tests.fakes import PlannerMemory

@@ -13,8 +13,9 @@ from uuid import UUID
 import pytest
 
 from application.cancel_message import cancel_message
+from application.delivery_ports import SendCommand
 from application.erase_user import erase_user
-from application.ports import EventStore, Group, NewEvents, SendCommand
+from application.ports import EventStore, Group, NewEvents
 from application.reschedule_message import RescheduleMessage, reschedule_message
 from application.suppress_user import suppress_user
 from domain import dispatch, message_decisions

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from application.channel_plan import ChannelPlan, ChannelTraits
-from application.ports import Ambiguous, SendCommand
+from application.delivery_ports import Ambiguous, SendCommand
 from application.repeat_doubt import REPEAT_AFTER, RepeatDoubt
 from domain.message_type import registry
 from infrastructure.dispatcher_tables import PostgresDispatcherWork

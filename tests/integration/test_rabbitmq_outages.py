@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aio_pika
 import pytest
 
-from application.ports import BusUnavailable
+from application.delivery_ports import BusUnavailable
 from domain.region import REGIONS
 from infrastructure.rabbitmq import RabbitBus
 from tests.conftest import broker_or_fail
@@ -19,7 +19,7 @@ from tests.rabbit_bus import PATIENCE_SECONDS, Consumer, command, dead_queue, qu
 from tests.servers import free_port
 
 if TYPE_CHECKING:
-    from application.ports import SendCommand
+    from application.delivery_ports import SendCommand
     from tests.servers import Broker
 
 

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from application.ports import NotAccepted, StoreUnavailable
+from application.delivery_ports import NotAccepted
+from application.ports import StoreUnavailable
 from infrastructure.event_store import PostgresEventStore
 from tests.delivery_scene import DUE, Handed, Scene, handed
 from tests.stores import real_store

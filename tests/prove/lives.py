@@ -12,21 +12,10 @@ from msgspec import Struct
 
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, SendCommand
 from application.dispatch_messages import Dispatcher
 from application.plan_messages import Planner
-from application.ports import (
-    Accepted,
-    Ambiguous,
-    Answer,
-    Appended,
-    Group,
-    Letter,
-    NotAccepted,
-    Origin,
-    Rejected,
-    SendCommand,
-    Stream,
-)
+from application.ports import Appended, Group, Origin, Stream
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch, DispatchRequested, DispatchStarted
 from domain.event import Event

@@ -1,0 +1,106 @@
+"""What the dispatcher needs from outside: a transaction, and in it the tables that are its own."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.ports import Work
+
+
+class DueMessage(Struct, frozen=True):
+    """The dispatcher's own row for a message to be sent: everything its SendRequested says, so that no stream is read."""
+
+    message_id: UUID
+    version: int
+    message_type: str
+    timezone: str
+    due_at: datetime
+    region: str
+    channel: str
+    priority: int  # lower goes first
+    ready_at: datetime  # due_at, or retry_at
+    send_before: datetime
+    attempt: int
+
+
+class InFlight(Struct, frozen=True):
+    """The dispatcher's own row for a dispatch neither finished nor wholly withdrawn."""
+
+    dispatch_id: UUID
+    channel: str
+    region: str
+    members: int
+    requested_at: datetime
+    worker: str = ""  # empty until started
+    incarnation: UUID | None = None
+
+
+class Route(Struct, frozen=True):
+    """Where due messages of a type go, as the settings say today."""
+
+    message_type: str
+    channel: str
+    priority: int
+
+
+class Glance(Struct, frozen=True):
+    """What the dispatcher would find, in one look."""
+
+    messages_moved: bool  # the log may have gone on since this manager read it
+    dispatches_moved: bool
+    first_ready_at: datetime | None  # of all that is due or will be
+
+
+class DispatcherWork(Work, Protocol):
+    """The dispatcher's transaction: a Work and its two tables."""
+
+    def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance: ...
+
+    def put_due(self, rows: Sequence[DueMessage]) -> None:
+        """Insert or replace, unless the row there has a higher version."""
+
+    def drop_due(self, message_ids: Sequence[UUID]) -> None: ...
+
+    def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
+        """Bring what is due in line with today's settings: the priority of its type, and a channel out of `channels`.
+
+        `usual` is for types without a route of their own.
+        """
+
+    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        """Ready by `now`, by (priority, ready_at, message ID)."""
+
+    def due_count(self) -> int:
+        """Messages waiting for their instant, or for room in their channel."""
+
+    def put_in_flight(self, rows: Sequence[InFlight]) -> None:
+        """Insert, unless known already."""
+
+    def started(self, claims: Sequence[tuple[UUID, str, UUID]]) -> None:
+        """(dispatch ID, worker, incarnation) of each claim."""
+
+    def withdrawn(self, members: Mapping[UUID, int]) -> None:
+        """So many members less, by dispatch."""
+
+    def finished(self, dispatch_ids: Sequence[UUID]) -> None: ...
+
+    def members_in_flight(self) -> dict[str, int]:
+        """Channel → members of dispatches in flight."""
+
+    def unstarted(self, now: datetime, limit: int) -> list[UUID]:
+        """Dispatches no worker has started, whose next publication is due, the longest waiting first."""
+
+    def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        """Published once more: the next time is put off, doubling from 30 s up to 8 minutes."""
+
+    def claimed_by(self, workers: Sequence[tuple[str, UUID]]) -> list[UUID]:
+        """Started dispatches of these (worker, incarnation)s, with their rows locked; without those another work has locked."""
+
+    def claimants(self) -> list[tuple[str, UUID]]:
+        """Every (worker, incarnation) with a started dispatch in flight."""
+
+    def counters(self) -> dict[tuple[str, UUID], int]:
+        """Every worker's (worker, incarnation) → its counter, bumped while it is alive."""
