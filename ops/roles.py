@@ -79,13 +79,6 @@ async def _run_all(
 ) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "role"))
     callers_gone = Stop()  # the sink answers until the worker has finished: else a clean stop would burn a try of each message
-    running: dict[RoleName, Callable[[], Coroutine[Any, Any, None]]] = {
-        "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
-        "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
-        "dispatcher": lambda: run_dispatcher(parts, stop),
-        "worker": lambda: run_worker(parts, stop),
-        "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], callers_gone),
-    }
     async with asyncio.TaskGroup() as group:
         # Before the database is there: who asks is told that it is not ready, and why.
         served = {"api": ROUTES, "ops": HEALTH}
@@ -104,13 +97,26 @@ async def _run_all(
         if parts.alone:
             group.create_task(_give_up_a_lost_database(parts, stop))
         with parts:
-            if parts.settings.amqp_url:
-                await _bus_connected(parts, stop)
+            connecting = group.create_task(_bus_connected(parts, stop))  # who needs no broker does not wait for it
+            running = _running(parts, sink, listeners, stop, callers_gone)
             tasks = {role: group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"}
             ready(parts, key)
             await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
             callers_gone.set()
+            connecting.cancel()
             await parts.bus.close()
+
+
+def _running(
+    parts: Parts, sink: SinkOptions, listeners: dict[str, socket.socket], stop: Stop, callers_gone: Stop
+) -> dict[RoleName, Callable[[], Coroutine[Any, Any, None]]]:
+    return {
+        "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
+        "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
+        "dispatcher": lambda: run_dispatcher(parts, stop),
+        "worker": lambda: run_worker(parts, stop),
+        "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], callers_gone),
+    }
 
 
 async def _give_up_a_lost_database(parts: Parts, stop: Stop) -> None:
