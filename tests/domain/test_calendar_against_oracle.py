@@ -1,6 +1,8 @@
 """Do our calendar and an independent plain script agree on ten thousand people?"""
 
 import csv
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -60,3 +62,17 @@ def test_each_persons_each_occasion_is_the_oracles(start: date, end: date) -> No
     theirs = oracle.expected(PEOPLE, start, end)
     assert len(theirs) > 20
     assert ours == theirs
+
+
+def test_the_script_runs_by_itself_without_anything_of_ours(tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("external_id,first_name,email,timezone,birthday\nada,Ada,ada@example.com,Asia/Kathmandu,1990-05-15\n")
+    script = Path(__file__).parents[1] / "oracle.py"
+    told = subprocess.run(
+        [sys.executable, str(script), str(people), "2027-05-01", "2027-06-01"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "ada,BIRTHDAY,2027-05-15,2027-05-15T03:15:00Z\n"

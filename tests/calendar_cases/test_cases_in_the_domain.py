@@ -17,7 +17,7 @@ from domain.scheduled_message import ScheduledMessage, evolve
 from domain.timezones import TZDATA_VERSION, canonical
 from domain.user_details import parse_details
 from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
-from tests.calendar.page import Who, instant, vectors, who
+from tests.calendar_cases.page import Who, instant, vectors, who
 
 ADA: Final = UUID(int=1)
 TODAY: Final = date(2027, 5, 15)

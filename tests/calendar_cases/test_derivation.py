@@ -12,7 +12,7 @@ from application.calendar_rules import CalendarRules, TypeRules, rules_of, to_de
 from application.planner_ports import Derived
 from domain.message_type import MessageTypes, registry
 from domain.message_types.birthday import BIRTHDAY as KIND
-from tests.calendar.page import instant
+from tests.calendar_cases.page import instant
 from tests.planner_scene import BIRTHDAY, EVE, LATER, Life, Scene, ada
 
 AT_NINE = MessageTypes(KIND)

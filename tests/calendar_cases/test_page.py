@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.calendar.page import cases, table
+from tests.calendar_cases.page import cases, table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -13,7 +13,7 @@ from application.planner_ports import PlannedMessage
 from domain.scheduled_message import MessageRescheduled
 from domain.timezones import TZDATA_VERSION
 from infrastructure.derivation_tables import moved_by_tzdata
-from tests.calendar.page import instant, vectors
+from tests.calendar_cases.page import instant, vectors
 from tests.planner_scene import EVE, Life, Scene, postgres_scene
 
 ROOT = Path(__file__).parents[2]

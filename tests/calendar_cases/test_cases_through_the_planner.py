@@ -10,7 +10,7 @@ from domain.event import Event
 from domain.message_type import registry
 from domain.timezones import TZDATA_VERSION
 from domain.user import BirthdayChanged, MessageTypesChanged, TimezoneChanged, UserErased, UserSuppressed
-from tests.calendar.page import instant, vectors, who
+from tests.calendar_cases.page import instant, vectors, who
 from tests.fakes import PlannerMemory
 from tests.planner_scene import BIRTHDAY, EVE, TYPES, Life, MemoryScene, Scene, ada
 
