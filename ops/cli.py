@@ -14,7 +14,6 @@ from application.ports import StoreUnavailable
 from ops.cli_templates import templates
 from ops.settings import Settings, WrongSettings, read_settings
 
-FOUND: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3
 
