@@ -53,6 +53,7 @@ class Deliverer:
         self._texts, self._cap = texts, cap
         self._calls = BoundedCalls(channel.concurrency)
         self._told_to_end = threading.Event()
+        self._calls_are_over = False
 
     # claim
 
@@ -131,7 +132,7 @@ class Deliverer:
         # May we call, then whose claim is it: an incarnation never comes back, so the lease was this claim's.
         if not (self._liveness.may_call() and self._liveness.incarnation == claim.incarnation):
             outcomes |= {letter.letter.message_id: Released("lease") for letter in call.letters}
-        elif self._told_to_end.is_set():
+        elif self._calls_are_over:
             outcomes |= {letter.letter.message_id: Released("stopped") for letter in call.letters}
         else:
             answers = await self._answers(call)
@@ -188,12 +189,20 @@ class Deliverer:
     async def run(self, deliveries: Deliveries, stop: asyncio.Event, finish_within_seconds: float = 30) -> None:
         """Work until told to stop or nothing more comes; then finish what is claimed, and put the rest back.
 
+        The last calls are begun so early that their time-out falls within the time to finish: what no call is left for is
+        released, and nothing ends in doubt.
+
         Raises an ExceptionGroup of what went wrong: StoreUnavailable when outcomes could not be stored in time.
         """
         await DeliveryLoop(self, self._channel, self._clock, self._liveness, finish_within_seconds).run(deliveries, stop)
 
+    def call_no_more(self) -> None:
+        """Open calls may end; what is claimed and not called for yet is released."""
+        self._calls_are_over = True
+
     def end(self) -> None:
         """The time to finish is over: no more calls, open ones are in doubt, and the store is waited for no longer."""
+        self.call_no_more()
         self._told_to_end.set()
         self._calls.interrupt()
 

@@ -28,6 +28,8 @@ class Steps(Protocol):
 
     def record(self, claims: Sequence[Claim], outcomes: Mapping[UUID, Outcomes], now: datetime) -> None: ...
 
+    def call_no_more(self) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -35,7 +37,10 @@ class DeliveryLoop:
     """Claims ahead of the calls by about one round of them; what waits on each stage becomes the next stage's batch."""
 
     def __init__(self, steps: Steps, channel: Channel, clock: Clock, liveness: Liveness, finish_within_seconds: float) -> None:
-        self._steps, self._clock, self._liveness, self._finish_within = steps, clock, liveness, finish_within_seconds
+        self._steps, self._clock, self._liveness = steps, clock, liveness
+        # A call begun later might still be open when the time is over, and so end in doubt.
+        self._last_call_within = max(0.0, finish_within_seconds - channel.call_timeout_seconds)
+        self._finish_within = finish_within_seconds
         round_ = channel.concurrency * channel.bulk
         # A crash leaves in doubt what is claimed: where nobody can clear that up, no more than the open calls.
         self._most_claimed = max(2 * round_, MOST_AHEAD) if channel.idempotent or channel.askable else round_
@@ -81,7 +86,9 @@ class DeliveryLoop:
         await stop.wait()
         self._told_to_stop = True
         self._news_to_claim.set()
-        await asyncio.sleep(self._finish_within)
+        await asyncio.sleep(self._last_call_within)
+        self._steps.call_no_more()
+        await asyncio.sleep(self._finish_within - self._last_call_within)
         self._steps.end()
 
     async def _claim_all(self, stages: asyncio.TaskGroup) -> None:

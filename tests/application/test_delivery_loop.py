@@ -120,6 +120,25 @@ async def test_when_the_time_to_finish_is_over_open_calls_are_in_doubt_and_the_r
     assert len(provider.calls) == 1
 
 
+async def test_no_call_is_begun_that_could_outlast_the_time_to_finish(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider(concurrency=1)
+    gate = provider.before_answer = Gate(expected=1)
+    ids = scene.scheduled(3)
+    worker, stop, told = scene.worker(provider), asyncio.Event(), asyncio.Event()
+    call_no_more = worker.call_no_more
+    monkeypatch.setattr(worker, "call_no_more", lambda: (call_no_more(), told.set()))
+    delivery = Handed(scene.requested(*ids))
+    running = asyncio.create_task(worker.run(handed(delivery), stop, finish_within_seconds=provider.call_timeout_seconds))
+    await gate.reached.wait()
+    stop.set()
+    await told.wait()
+    gate.opened.set()
+    await running
+    assert [scene.message(id_).status for id_ in ids] == ["sent", "retrying", "retrying"]
+    assert [scene.last(id_).reason for id_ in ids[1:]] == ["stopped", "stopped"]
+    assert delivery.acknowledged == 1
+
+
 async def test_nothing_is_claimed_without_a_lease(scene: Scene) -> None:
     looked = asyncio.Event()
 
