@@ -126,7 +126,12 @@ async def test_no_call_is_begun_that_could_outlast_the_time_to_finish(scene: Sce
     ids = scene.scheduled(3)
     worker, stop, told = scene.worker(provider), asyncio.Event(), asyncio.Event()
     call_no_more = worker.call_no_more
-    monkeypatch.setattr(worker, "call_no_more", lambda: (call_no_more(), told.set()))
+
+    def noticed() -> None:
+        call_no_more()
+        told.set()
+
+    monkeypatch.setattr(worker, "call_no_more", noticed)
     delivery = Handed(scene.requested(*ids))
     running = asyncio.create_task(worker.run(handed(delivery), stop, finish_within_seconds=provider.call_timeout_seconds))
     await gate.reached.wait()
