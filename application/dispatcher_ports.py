@@ -104,3 +104,6 @@ class DispatcherWork(Work, Protocol):
 
     def counters(self) -> dict[tuple[str, UUID], int]:
         """Every worker's (worker, incarnation) → its counter, bumped while it is alive."""
+
+    def forget_workers(self, counters: Mapping[tuple[str, UUID], int]) -> None:
+        """Drop the rows of these workers, but for one that has counted on."""

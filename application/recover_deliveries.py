@@ -1,6 +1,6 @@
 """Which workers have died, and what becomes of the messages they had claimed?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -20,6 +20,8 @@ from domain.scheduled_message import ScheduledMessage, SendRequested, evolve
 
 WORKER_DEAD: Final = "worker_dead"
 PAGE: Final = 100  # dispatches in one transaction
+FORGET_AFTER_SECONDS: Final = 600.0
+"""How long the counter of a worker without a claim stands still before its row is dropped; one that thaws later begins anew."""
 
 Worker = tuple[str, UUID]  # its name and incarnation
 
@@ -52,34 +54,36 @@ class Recovery:
         self._looked_at: float | None = None
 
     def step(self, now: datetime, monotonic: float) -> bool:
-        """Look at every claimant's counter, and take over from the dead; whether there may be more of it at once.
+        """Look at every worker's counter, and take over from the dead; whether there may be more of it at once.
 
         To be called about each second. Raises Deposed.
         """
         try:
             with self._begin() as work:
-                dead = self._dead(work, monotonic)
+                claimants, counters = work.claimants(), work.counters()
+                still_for = self._watched(claimants, counters, monotonic)
+                dead = [worker for worker in claimants if still_for[worker] >= self._patience_seconds]
                 dispatches = work.claimed_by(dead)[:PAGE] if dead else []
                 if dispatches:
                     self._take_over(work, dispatches, now)
+                idle = counters.keys() - set(claimants)
+                work.forget_workers({worker: counters[worker] for worker in idle if still_for[worker] >= FORGET_AFTER_SECONDS})
         except BaseException:
             self._looked_at = None  # nobody is called dead for a time in which we could not look
             raise
         self._looked_at = monotonic
         return len(dispatches) == PAGE
 
-    def _dead(self, work: DispatcherWork, monotonic: float) -> list[Worker]:
-        """Claimants whose counter stood still all the time, as far as we looked without a gap."""
-        claimants = work.claimants()
-        counters = work.counters() if claimants else {}
+    def _watched(self, claimants: Iterable[Worker], counters: Mapping[Worker, int], monotonic: float) -> dict[Worker, float]:
+        """How many seconds each worker's counter has stood still, as far as we looked without a gap."""
         looked_on = self._looked_at is not None and monotonic - self._looked_at <= self._longest_gap_seconds
         before = self._seen if looked_on else {}
         self._seen = {}
-        for worker in claimants:
+        for worker in {*claimants, *counters}:
             seen = before.get(worker)
             same = seen is not None and seen.counter == counters.get(worker)
             self._seen[worker] = seen if seen and same else _Seen(counters.get(worker), monotonic)
-        return [worker for worker, seen in self._seen.items() if monotonic - seen.since >= self._patience_seconds]
+        return {worker: monotonic - seen.since for worker, seen in self._seen.items()}
 
     def _take_over(self, work: DispatcherWork, dispatch_ids: Sequence[UUID], now: datetime) -> None:
         open_ids = dispatch_ids

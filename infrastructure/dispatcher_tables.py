@@ -66,6 +66,10 @@ CLAIMED_BY: Final = """
     JOIN unnest(%b::text[], %b::uuid[]) AS dead (worker, incarnation) USING (worker, incarnation)
     ORDER BY dispatch_id FOR UPDATE OF in_flight SKIP LOCKED"""
 
+FORGET: Final = """
+    DELETE FROM workers USING unnest(%b::text[], %b::uuid[], %b::bigint[]) AS gone (worker, incarnation, counter)
+    WHERE (workers.worker, workers.incarnation, workers.counter) = (gone.worker, gone.incarnation, gone.counter)"""
+
 
 class PostgresDispatcherWork(PostgresWork):
     """`application.ports.DispatcherWork` on the tables `due` and `in_flight`."""
@@ -144,6 +148,11 @@ class PostgresDispatcherWork(PostgresWork):
     def counters(self) -> dict[tuple[str, UUID], int]:
         self.cursor.execute("SELECT worker, incarnation, counter FROM workers", prepare=True)
         return {(worker, incarnation): counter for worker, incarnation, counter in self.cursor}
+
+    def forget_workers(self, counters: Mapping[tuple[str, UUID], int]) -> None:
+        if counters:
+            gone = [(*worker, counter) for worker, counter in counters.items()]
+            self.cursor.execute(FORGET, [list(column) for column in zip(*gone, strict=True)], prepare=True)
 
 
 def _due_columns(row: DueMessage) -> tuple[object, ...]:

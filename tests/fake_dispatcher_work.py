@@ -227,3 +227,8 @@ class FakeDispatcherWork:
 
     def counters(self) -> dict[Worker, int]:
         return dict(self._memory.counters)
+
+    def forget_workers(self, counters: Mapping[Worker, int]) -> None:
+        for worker, counter in counters.items():
+            if self._memory.counters.get(worker) == counter:
+                self._memory.counters.pop(worker, None)

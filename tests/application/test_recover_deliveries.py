@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.dispatcher_ports import InFlight
-from application.recover_deliveries import Recovery
+from application.recover_deliveries import FORGET_AFTER_SECONDS, Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
@@ -31,6 +31,7 @@ from tests.fake_dispatcher_work import Memory
 WORKER = ("w", UUID(int=77))
 FIRST, AGAIN = UUID(int=1), UUID(int=900)
 DEAD_AFTER = 15 + 10
+FORGOTTEN_AFTER = int(FORGET_AFTER_SECONDS)
 
 
 def claimed(*numbers: int, channel: ChannelTraits = SINK) -> Memory:
@@ -193,3 +194,26 @@ def test_the_repeat_of_a_repeat_is_taken_over_as_well() -> None:
     assert isinstance(last, SendRequested)
     assert (last.dispatch_id, last.repeat_of) == (UUID(int=901), AGAIN)
     assert not any(isinstance(event, LateResultRecorded) for event in events_of(memory, message(1)))
+
+
+def test_a_worker_that_claimed_nothing_and_stands_still_is_forgotten_after_a_long_time() -> None:
+    memory = Memory()
+    memory.counters = {WORKER: 1, ("v", UUID(int=78)): 1}
+    watching = recovery(memory)
+    for second in range(FORGOTTEN_AFTER):
+        memory.counters["v", UUID(int=78)] += second % 300 == 0
+        watching.step(DUE, second)
+    assert WORKER in memory.counters
+    watch(watching, FORGOTTEN_AFTER, FORGOTTEN_AFTER + 1)
+    assert memory.counters.keys() == {("v", UUID(int=78))}
+
+
+def test_a_dead_worker_is_forgotten_only_once_its_claims_are_taken_over() -> None:
+    memory = claimed(1)
+    watching = recovery(memory)
+    watching._patience_seconds = FORGOTTEN_AFTER + 100
+    watch(watching, 0, FORGOTTEN_AFTER + 100)
+    assert WORKER in memory.counters
+    watch(watching, FORGOTTEN_AFTER + 100, FORGOTTEN_AFTER + 102)
+    assert finished(memory)
+    assert not memory.counters

@@ -158,6 +158,15 @@ def test_counters_are_those_of_the_workers(desk: Desk) -> None:
         assert work.counters() == {WORKER: 2, OTHER_WORKER: 5}
 
 
+def test_a_worker_is_forgotten_unless_it_has_counted_on(desk: Desk) -> None:
+    desk.bump(WORKER, 2)
+    desk.bump(OTHER_WORKER, 5)
+    with desk.begin() as work:
+        work.forget_workers({})
+        work.forget_workers({WORKER: 1, OTHER_WORKER: 5, ("gone", UUID(int=80)): 1})
+        assert work.counters() == {WORKER: 2}
+
+
 def test_a_transaction_that_fails_leaves_nothing(desk: Desk) -> None:
     with pytest.raises(ZeroDivisionError), desk.begin() as work:
         work.put_due([due(1)])
