@@ -50,7 +50,7 @@ class Dispatcher:
         with self._begin() as work:
             self._reroute(work)
             glance = self._glance(work, now)
-            more, ready_at = self._follow_messages(work, glance, now)
+            more, ready_at = self._follow_messages(work, glance)
             more |= self._follow_dispatches(work, glance)
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
             self._in_the_thick = bool(
@@ -74,7 +74,7 @@ class Dispatcher:
             return Glance(messages_moved=True, dispatches_moved=True, first_ready_at=now)
         return work.glance(self._channels.names, self._rows.priorities)
 
-    def _follow_messages(self, work: DispatcherWork, glance: Glance, now: datetime) -> tuple[bool, datetime | None]:
+    def _follow_messages(self, work: DispatcherWork, glance: Glance) -> tuple[bool, datetime | None]:
         if not glance.messages_moved:
             return False, None
         followed = work.follow("messages", PAGE, STEERING)
@@ -91,15 +91,15 @@ class Dispatcher:
         work.drop_due(ended)
         work.put_due(rows)
         work.followed("messages", followed.position)
-        found = self._look_up(work, unclear, now)
+        found = self._look_up(work, unclear)
         return followed.more, min((row.ready_at for row in (*rows, *found)), default=None)
 
-    def _look_up(self, work: DispatcherWork, message_ids: Sequence[UUID], now: datetime) -> list[DueMessage]:
+    def _look_up(self, work: DispatcherWork, message_ids: Sequence[UUID]) -> list[DueMessage]:
         """Bring the rows in line with the streams themselves, where an event alone does not tell."""
         if not message_ids:
             return []
         streams = work.load_messages(message_ids)
-        rows = {message_id: self._rows.of_stream(message_id, streams[message_id], now) for message_id in message_ids}
+        rows = {message_id: self._rows.of_stream(message_id, streams[message_id]) for message_id in message_ids}
         due = [row for row in rows.values() if row]
         work.drop_due([message_id for message_id, row in rows.items() if row is None])
         work.put_due(due)
@@ -146,7 +146,7 @@ class Dispatcher:
         work.followed_own("messages", appended, len(decided) - len(lost))  # its rows say as much already
         self._request(work, batches, lost, now)
         work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
-        self._look_up(work, sorted(lost), now)
+        self._look_up(work, sorted(lost))
         return more or bool(lost)
 
     def _ready(self, work: DispatcherWork, now: datetime) -> tuple[list[DueMessage], bool]:

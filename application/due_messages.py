@@ -79,15 +79,18 @@ class DueMessages:
             attempt=1,
         )
 
-    def of_stream(self, message_id: UUID, stream: Stream[ScheduledMessage], now: datetime) -> DueMessage | None:
-        """None when it is not waiting to be sent, or must wait for a person to clear a doubt."""
+    def of_stream(self, message_id: UUID, stream: Stream[ScheduledMessage]) -> DueMessage | None:
+        """None when it is not waiting to be sent, or must wait for a person to clear a doubt.
+
+        What was given back untried keeps its place: it is ready from its due instant on, before all that fell due after it.
+        """
         message = stream.state
         if message is None or message.status not in ("scheduled", "retrying"):
             return None
         channel = self._channels.channel_of(message.message_type, message.channel)
         if message.in_doubt and not self._channels.clears_doubt(channel, message.message_type, self._types):
             return None
-        ready_at = message.due_at if message.status == "scheduled" else message.retry_at or now
+        ready_at = message.due_at if message.status == "scheduled" else message.retry_at or message.due_at
         usual = self._send_before(message.message_type, message.occasion, message.timezone, message.due_at)
         return DueMessage(
             message_id=message_id,

@@ -70,6 +70,17 @@ def test_a_released_message_is_due_at_once_and_has_burnt_no_try() -> None:
     assert events_of(memory, message(1))[-1] == SendRequested(**repeated(), attempt=1, channel="sink", dispatch_id=UUID(int=2))
 
 
+def test_a_released_message_goes_before_what_fell_due_after_it() -> None:
+    memory = Memory()
+    schedule(memory, [1])
+    leader = dispatcher(memory)
+    run(leader, DUE)
+    schedule(memory, [2], due_at=DUE + SECOND)
+    memory.write("messages", message(1), MessageReleased(**repeated(), dispatch_id=UUID(int=1), reason="lease"), now=LATER)
+    run(leader, LATER)
+    assert dispatches(memory)[-1].message_ids == (message(1), message(2))
+
+
 def test_a_late_result_leaves_a_waiting_message_waiting() -> None:
     memory = Memory()
     schedule(memory, [1])
