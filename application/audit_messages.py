@@ -1,95 +1,135 @@
-"""Audit: does every message ever scheduled have its outcome, or is it still to be sent?"""
+"""Audit: has every message ever scheduled its outcome, or is it still to be sent, and do the read models say the same?"""
 
-from collections.abc import Iterable, Mapping
-from datetime import date
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Final, Protocol
+from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from domain.scheduled_message import PENDING, Status
+from application.audit_sums import Alike, Grouping, Sum, Tally, nothing, total
 
-DayStatus = tuple[date, Status]
+EACH: Final[tuple[tuple[Grouping, ...], ...]] = ((), ("day",), ("zone",), ("type",))
 MOST_DIFFERENCES: Final = 20
 
 
-class Evidence(Struct, frozen=True):
-    """What the message log and its read model said at one and the same instant. Days are those of the occasions."""
+class Fault(Struct, frozen=True):
+    """Streams that can't be right."""
 
-    scheduled: Mapping[date, int]  # streams that begin by being scheduled
-    standing: Mapping[DayStatus, int]  # streams by where their last event led
-    faults: tuple[str, ...]  # streams that can't be right, and why
-    followed: Mapping[DayStatus, int]  # `standing` as far as the read model has read
-    shown: Mapping[DayStatus, int] | None  # its rows; None when there is no read model yet
+    what: str
+    messages: int
+    example: str  # the ID of one of them
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.messages} (such as {self.example})"
 
 
-class Sum(Struct, frozen=True, kw_only=True):
-    """scheduled = sent + cancelled + expired + abandoned + in_doubt + pending, or something is wrong."""
+class Difference(Struct, frozen=True):
+    """What a read model has otherwise than the events it has read say."""
 
-    day: date | UnsetType = UNSET  # of the occasions; the total has none
-    scheduled: int
-    sent: int
-    cancelled: int
-    expired: int
-    abandoned: int
-    in_doubt: int
-    pending: int  # scheduled, requested or retrying
+    day: date
+    read_model: str
+    status: str
+    events: int
+    shown: int
+    examples: tuple[UUID, ...] = ()
+
+    def __str__(self) -> str:
+        such = f" (such as {', '.join(map(str, self.examples))})" if self.examples else ""
+        return f"{self.day}: the events say {self.events} {self.status}, {self.read_model} {self.shown}{such}"
+
+
+class Day(Struct, frozen=True, kw_only=True):
+    """What the books say of the messages whose occasions are on one day."""
+
+    day: date
+    alike: Sequence[Alike]
+    faults: Sequence[Fault] = ()
+    differences: Sequence[Difference] = ()
+    oldest_doubt_at: datetime | None = None  # since when the first of those in doubt has been so
 
     @property
-    def balanced(self) -> bool:
-        """Whether both sides of the equation are the same."""
-        outcomes = self.sent + self.cancelled + self.expired + self.abandoned + self.in_doubt
-        return self.scheduled == outcomes + self.pending
+    def contradictions(self) -> int:
+        """How many messages something is wrong with, as far as counting tells."""
+        wrong = sum(fault.messages for fault in self.faults) + sum(abs(one.events - one.shown) for one in self.differences)
+        return wrong + total(self.alike).unaccounted
 
 
-class Audit(Struct, frozen=True):
+class Books(Protocol):
+    """The messages log and its read models, all at one and the same instant."""
+
+    def days(self, start: date | None, end: date | None) -> list[date]:
+        """Those in [start, end) that have any message."""
+
+    def day(self, day: date, *, examples: bool) -> Day:
+        """`examples`: name some of the messages in which a read model differs."""
+
+    def strays(self) -> list[Fault]:
+        """Streams that are no message's."""
+
+    def transitions(self) -> list[Difference]:
+        """What was not counted as it happened, by the day on which it was recorded."""
+
+    def behind(self) -> dict[str, int]:
+        """How many events each read model has yet to read, without those that have read them all."""
+
+
+class Audit(Struct, frozen=True, kw_only=True):
     """The sums, and everything that contradicts them."""
 
     balanced: bool
     total: Sum
     days: list[Sum]
-    differences: list[str]
+    zones: list[Sum]
+    types: list[Sum]
+    rows: list[Sum] | UnsetType = UNSET  # by all that was asked for, where that was more than one
+    differences: list[str]  # the first MOST_DIFFERENCES
+    behind: dict[str, int]  # read models with events yet to read: they are held to what they have read
 
 
-def audit_messages(evidence: Evidence) -> Audit:
-    """Add up, day by day. Whatever does not fit is named, the first MOST_DIFFERENCES of it."""
-    days = [_sum(evidence, [day], day) for day in sorted(evidence.scheduled.keys() | {day for day, _ in evidence.standing})]
-    differences = [
-        *evidence.faults,
-        *(
-            f"{day.day}: {day.scheduled} scheduled, but the outcomes and what is pending are not so many"
-            for day in days
-            if not day.balanced
-        ),
-        *_contradictions(evidence),
-    ]
-    total = _sum(evidence, [day.day for day in days if day.day])
-    return Audit(not differences, total, days, differences[:MOST_DIFFERENCES])
+def audit_messages(
+    books: Books,
+    start: date | None = None,
+    end: date | None = None,
+    by: tuple[Grouping, ...] = (),
+    looked: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Audit:
+    """Add up the days in [start, end), one by one, and name what does not fit; `looked` is told how many of the days are done.
 
-
-def _sum(evidence: Evidence, days: Iterable[date], day: date | UnsetType = UNSET) -> Sum:
-    wanted = list(days)
-
-    def count(*statuses: Status) -> int:
-        return sum(evidence.standing.get((each, status), 0) for each in wanted for status in statuses)
-
-    return Sum(
-        day=day,
-        scheduled=sum(evidence.scheduled.get(each, 0) for each in wanted),
-        sent=count("sent"),
-        cancelled=count("cancelled"),
-        expired=count("expired"),
-        abandoned=count("abandoned"),
-        in_doubt=count("in_doubt"),
-        pending=count(*PENDING),
+    Only an audit of all days looks for strays, and at what is counted by the day on which it happened.
+    """
+    tally = Tally(*{*EACH, by})
+    found: list[str] = []
+    days = books.days(start, end)
+    for done, each in enumerate(days, 1):
+        day = books.day(each, examples=len(found) < MOST_DIFFERENCES)
+        tally.add(each, day.alike)
+        found += map(str, (*day.faults, *day.differences))
+        looked(done, len(days))
+    by_day = tally.sums(("day",))
+    found += (
+        f"{sum_.day}: of {sum_.scheduled} scheduled {sum_.unaccounted} are not accounted for"
+        for sum_ in by_day
+        if sum_.unaccounted
+    )
+    if start is end is None:
+        found += map(str, (*books.strays(), *books.transitions()))
+    return Audit(
+        balanced=not found,
+        total=next(iter(tally.sums(())), nothing()),
+        days=by_day,
+        zones=tally.sums(("zone",)),
+        types=tally.sums(("type",)),
+        rows=UNSET if by in EACH else tally.sums(by),
+        differences=found[:MOST_DIFFERENCES],
+        behind=books.behind(),
     )
 
 
-def _contradictions(evidence: Evidence) -> list[str]:
-    if evidence.shown is None:
-        return []
-    followed, shown = evidence.followed, evidence.shown
+def differing(day: date, read_model: str, events: Mapping[str, int], shown: Mapping[str, int]) -> list[Difference]:
+    """The statuses of which a read model does not have as many messages as the events say."""
     return [
-        f"{day}: the events say {followed.get((day, status), 0)} {status}, message_log {shown.get((day, status), 0)}"
-        for day, status in sorted(followed.keys() | shown.keys())
-        if followed.get((day, status), 0) != shown.get((day, status), 0)
+        Difference(day, read_model, status, events.get(status, 0), shown.get(status, 0))
+        for status in sorted(events.keys() | shown.keys())
+        if events.get(status, 0) != shown.get(status, 0)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 
 from domain.message_id import month_bounds
 from infrastructure.database import Row
@@ -27,6 +27,13 @@ def ensure_partitions(connection: Connection[Row], first: date, last: date, tabl
             if name in missing:
                 _make(connection, table, name, year, month)
     return sorted(name.removeprefix(f"{table}_") for name in missing)
+
+
+def months_made(cursor: Cursor[Row], table: str = PARTITIONED) -> list[tuple[int, int]]:
+    """(year, month) of each partition there is, the earliest first."""
+    cursor.execute("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = to_regclass(%s)", (table,))
+    names = (name.removeprefix(f"{table}_").partition("_") for (name,) in cursor)
+    return sorted((int(year), int(month)) for year, _, month in names if month)
 
 
 def strays(connection: Connection[Row], table: str = PARTITIONED) -> int:

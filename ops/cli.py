@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -136,16 +136,37 @@ def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
 
 
 @app.command
-def audit(*, json: bool = False) -> int:
+def audit(
+    *,
+    by: list[Literal["day", "zone", "type"]] | None = None,
+    from_: Annotated[date | None, Parameter(name="--from")] = None,
+    to: date | None = None,
+    json: bool = False,
+) -> int:
     """Prove that scheduled = sent + cancelled + expired + abandoned + in doubt + pending, from the events alone.
 
+    It says what was late (sent a minute or more after its instant), and that the read models have the same numbers.
     Exits 1 if it does not add up.
 
-    Example: ninebell audit --json
+    For example:
+      ninebell audit
+      ninebell audit --from 2027-05-15 --to 2027-05-16 --by zone --by type
+      ninebell audit --json
+
+    Parameters
+    ----------
+    by
+        What each line is for; several together: a line for each of their combinations. As JSON all three are there.
+    from_
+        The first date of occasions.
+    to
+        The date after the last one.
+    json
+        Print it as JSON.
     """
     from ops.audit import audit as add_up
 
-    return add_up(_settings(), as_json=json)
+    return add_up(_settings(), by=by or (), start=from_, end=to, as_json=json)
 
 
 @app.command

@@ -133,6 +133,12 @@ def lateness(cursor: Cursor, first: date, last: date, *, message_type: str | Non
     return [*edges, LatenessBucket(None, found.get(_BEYOND, 0))]
 
 
+def transitions(cursor: Cursor) -> dict[tuple[date, str], int]:
+    """How many messages came into each status on each UTC day: for the audit."""
+    cursor.execute("SELECT day, status, sum(messages)::bigint FROM analytics_transitions GROUP BY 1, 2")
+    return {(day, status): messages for day, status, messages in cursor}
+
+
 ANALYTICS_VIEW: Final = Projection(
     name="analytics_view",
     version=1,

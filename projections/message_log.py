@@ -73,6 +73,9 @@ SELECT: Final[LiteralString] = """
 SELECT id, user_id, message_type, occasion, timezone, due_at, status, reason, attempts, channel, sent_at, doubts, updated_at
 FROM message_log WHERE """
 
+STANDING: Final[LiteralString] = "SELECT id, status FROM message_log WHERE {which}"
+"""For the audit, which trusts no running total: where each message stands."""
+
 
 class LoggedMessage(Struct, frozen=True):
     """A message as it stands."""
@@ -267,12 +270,6 @@ def totals(cursor: Cursor) -> dict[Status, int]:
     cursor.execute("SELECT status, sum(messages)::bigint FROM message_totals GROUP BY 1")
     found: dict[Status, int] = dict(cursor.fetchall())
     return {status: found.get(status, 0) for status in get_args(Status)}
-
-
-def count_rows(cursor: Cursor) -> list[Total]:
-    """Every row counted, by occasion's date and status: for the audit, which trusts no running total."""
-    cursor.execute("SELECT occasion, status, count(*) FROM message_log GROUP BY 1, 2")
-    return [Total(*row) for row in cursor]
 
 
 MESSAGE_LOG: Final = Projection(

@@ -35,6 +35,9 @@ SET canonical_timezone = excluded.canonical_timezone, timezone = excluded.timezo
 WHERE (held.timezone, held.due_at) <> (excluded.timezone, excluded.due_at)
 """
 
+STANDING: Final[LiteralString] = "SELECT message_id AS id, 'pending' AS status FROM messages_by_timezone WHERE {which}"
+"""For the audit: the messages that are pending here."""
+
 
 class PendingMessage(Struct, frozen=True):
     """A message that is scheduled, requested or retrying."""

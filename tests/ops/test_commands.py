@@ -137,9 +137,18 @@ def test_an_audit_fits_into_a_terminal(run, people, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run("audit")
     head, _total, sum_ = out.splitlines()
-    assert (code, head) == (0, "day    scheduled  sent  cancelled  expired  abandoned  in doubt  pending")
+    assert (code, head) == (0, "day   scheduled sent late cancelled expired abandoned in doubt pending")
+    assert len(head.replace("day  ", "2027-05-15")) <= 80
     assert sum_.startswith("0 scheduled = 0 sent")
     assert sum_.endswith("0 pending: it adds up.")
+
+
+def test_an_audit_goes_by_what_is_asked_for(run, people):
+    run("import", people(HEADER + ADA))
+    code, out, _ = run("audit", "--by", "zone", "--by", "type", "--from", "2027-01-01", "--to", "2027-02-01")
+    assert (code, out.split()[:3]) == (0, ["zone", "type", "scheduled"])
+    assert json.loads(run("audit", "--by", "zone", "--by", "type", "--json")[1])["rows"] == []
+    assert run("audit", "--by", "week")[0] == 2
 
 
 def test_doctor_prints_every_setting_with_secrets_masked(run):

@@ -183,11 +183,10 @@ def test_the_totals_are_the_rows_counted(log: ReadModel, cursor: Cursor) -> None
         log.given(message_id(USER, "BIRTHDAY", occasion), *history[:1]).given(
             message_id(USER, "BIRTHDAY", occasion), *history[1:]
         )
-    rows = message_log.count_rows(cursor)
-    assert sum(row.messages for row in rows) == 28
-    for status, number in message_log.totals(cursor).items():
-        assert number == sum(row.messages for row in rows if row.status == status)
-        assert number > 0
+    cursor.execute("SELECT status, count(*) FROM message_log GROUP BY 1")
+    rows: dict[str, int] = dict(cursor.fetchall())
+    assert sum(rows.values()) == 28
+    assert rows == message_log.totals(cursor)
 
 
 def scheduled(log: ReadModel, number: int, due_minutes: int = 0, timezone: str = "Europe/London", kind: str = "BIRTHDAY") -> UUID:
