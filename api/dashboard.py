@@ -92,7 +92,7 @@ def forecast(call: Call[AskForecast]) -> Response:
     with call.service.reading() as (cursor, _):
         loads = messages_by_timezone.load(cursor, end)
     service = call.service
-    return answer(forecast_load(loads, service.types, service.rate, now=now, start=start, end=end))
+    return answer(forecast_load(loads, service.types, service.channels, now=now, start=start, end=end))
 
 
 def _within(start: Any, end: Any, most: timedelta) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from application.channel_plan import ChannelPlan
 from application.edit_templates import EditTemplates
-from application.forecast_load import RateLimit
 from application.import_users import Staging
 from application.ports import Clock, EventStore, Position
 from domain.message_type import MessageTypes
@@ -46,6 +46,7 @@ class Service(Struct, frozen=True, kw_only=True):
     store: EventStore
     clock: Clock
     types: MessageTypes
+    channels: ChannelPlan
     reading: Reading
     followers: Followers
     keys: Keys
@@ -55,8 +56,6 @@ class Service(Struct, frozen=True, kw_only=True):
     """What is not as it should be, by name: database, broker, projections."""
     moved_by_tzdata: Callable[[], Mapping[str, int]]
     """How many pending messages each version of tzdata has moved. Raises StoreUnavailable."""
-    rate: RateLimit | None = None
-    """How fast the provider may be called, for the forecast."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

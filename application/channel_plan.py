@@ -1,10 +1,13 @@
-"""Through which channel does a message type go, and which channels may send now?"""
+"""Through which channels may a message type go, in which order, and what must be known of each?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from application.provider_limit import ProviderLimit
 from domain.dispatch import MOST_MEMBERS
 from domain.message_type import MessageTypes
 
@@ -13,13 +16,16 @@ USUAL_PRIORITY: Final = 100
 
 
 class ChannelTraits(Struct, frozen=True):
-    """What the dispatcher must know of a channel."""
+    """What must be known of a channel without calling it."""
 
     name: str
     idempotent: bool
     askable: bool
-    concurrency: int  # calls open at once
+    concurrency: int  # calls a worker has open at once
     bulk: int = 1  # messages a call
+    call_timeout_seconds: float = 10.0
+    key_lifetime: timedelta = timedelta(hours=24)  # how long an idempotent provider knows a key
+    limit: ProviderLimit | None = None
 
     @property
     def most_members(self) -> int:
@@ -29,29 +35,54 @@ class ChannelTraits(Struct, frozen=True):
 
 
 class ChannelPlan:
-    """The channels there are, and the one that each type goes through; what is not said goes through the first."""
+    """The channels there are, and those that each type goes through; what is not said goes through the first."""
 
-    def __init__(self, channels: Sequence[ChannelTraits], by_type: Mapping[str, str] | None = None) -> None:
-        """Raises ValueError without a channel, or when a type goes through one that is not there."""
+    def __init__(self, channels: Sequence[ChannelTraits], by_type: Mapping[str, Sequence[str]] | None = None) -> None:
+        """`by_type`: channels in the order of fail-over.
+
+        Raises ValueError without a channel, or when a type goes through one that is not there.
+        """
         self._channels = {channel.name: channel for channel in channels}
-        self._by_type = dict(by_type or {})
-        if not channels or not self._channels.keys() >= set(self._by_type.values()):
+        self._by_type = {message_type: tuple(names) for message_type, names in (by_type or {}).items() if names}
+        if not channels or not self._channels.keys() >= {name for names in self._by_type.values() for name in names}:
             raise ValueError(f"no such channel among {', '.join(self._channels) or 'none'}")
-        self._usual = channels[0].name
+        self._usual = (channels[0].name,)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._channels)
 
-    def channel_of(self, message_type: str, chosen: str = "") -> str:
-        """The type's channel, or the one chosen before (by a fail-over), if it still exists."""
-        return chosen if chosen in self._channels else self._by_type.get(message_type, self._usual)
-
-    def sending(self) -> tuple[ChannelTraits, ...]:
-        """Those that may send now."""
+    @property
+    def channels(self) -> tuple[ChannelTraits, ...]:
         return tuple(self._channels.values())
+
+    def traits(self, channel: str) -> ChannelTraits:
+        """Raises KeyError."""
+        return self._channels[channel]
+
+    def limited_to(self, limit: ProviderLimit) -> "ChannelPlan":
+        """The same, with this limit on every channel."""
+        return ChannelPlan([replace(channel, limit=limit) for channel in self.channels], self._by_type)
+
+    def channel_of(self, message_type: str, chosen: str = "") -> str:
+        """The type's first channel, or the one chosen before (by a fail-over), if it still exists."""
+        return chosen if chosen in self._channels else self._of_type(message_type)[0]
+
+    def next_channel(self, message_type: str, channel: str, shut: Collection[str] = ()) -> str | None:
+        """Where a message goes that this channel did not take: on through the type's list and round again; not to `shut` ones."""
+        names = self._of_type(message_type)
+        place = names.index(channel) if channel in names else -1
+        following = (*names[place + 1 :], *names[: max(place, 0)])
+        return next((name for name in following if name != channel and name not in shut), None)
+
+    def failing_over(self, channel: str, message_types: Collection[str], shut: Collection[str]) -> list[str]:
+        """Those types that need not wait for this channel while it is shut."""
+        return [one for one in message_types if self.next_channel(one, channel, shut)]
 
     def clears_doubt(self, channel: str, message_type: str, types: MessageTypes) -> bool:
         """Whether a doubt may be sent again with the same key: the provider deduplicates or the type prefers delivery."""
         traits, kind = self._channels.get(channel), types.get(message_type)
         return (traits is not None and traits.idempotent) or (kind is not None and kind.doubt == "prefer_delivery")
+
+    def _of_type(self, message_type: str) -> tuple[str, ...]:
+        return self._by_type.get(message_type, self._usual)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from application.address_cap import AddressCap
 from application.bounded_calls import BoundedCalls
+from application.channel_gate import Entered, Gate
 from application.claims import Call, Claim, Decision, Prepared, calls_of, last_word, repeated_dispatches
 from application.delivery_loop import DeliveryLoop
 from application.delivery_outcomes import Outcomes, Released, events_of, outcome_of
@@ -32,8 +33,9 @@ R = TypeVar("R")
 class Deliverer:
     """One worker's use case. `claim` and `record` block on the store; `send` is asynchronous; `run` strings them together.
 
-    `random` draws from [0, 1); `only_to` is a glob of the addresses that may be written to, for trials; `texts` gives what
-    renders with the texts of this moment; `cap` is there if any type may write to an address only so often for a day.
+    `gate` lets calls through to the provider; `random` draws from [0, 1); `only_to` is a glob of the addresses that may be
+    written to, for trials; `texts` gives what renders with the texts of this moment; `cap` is there if any type may write to an
+    address only so often for a day; `next_channel` says where a message of a type goes that this channel did not accept.
     """
 
     def __init__(
@@ -43,14 +45,16 @@ class Deliverer:
         types: Mapping[str, MessageType],
         clock: Clock,
         liveness: Liveness,
+        gate: Gate,
         random: Callable[[], float],
         only_to: str | None = None,
         texts: Callable[[], Render] = lambda: own_words,
         cap: AddressCap | None = None,
+        next_channel: Callable[[str], str | None] = lambda _message_type: None,
     ) -> None:
         self._store, self._channel, self._types, self._clock = store, channel, types, clock
-        self._liveness, self._random, self._only_to = liveness, random, only_to
-        self._texts, self._cap = texts, cap
+        self._liveness, self._gate, self._random, self._only_to = liveness, gate, random, only_to
+        self._texts, self._cap, self._next_channel = texts, cap, next_channel
         self._calls = BoundedCalls(channel.concurrency)
         self._told_to_end = threading.Event()
         self._calls_are_over = False
@@ -129,18 +133,41 @@ class Deliverer:
         return outcomes
 
     async def _make(self, claim: Claim, call: Call, outcomes: Outcomes) -> None:
+        entered = await self._entered(claim, call)
+        if isinstance(entered, str):
+            outcomes |= {letter.letter.message_id: Released(entered) for letter in call.letters}
+            return
+        answers = await self._answers(call)
+        # One chance for all: what was called together is tried again together.
+        at, chance = self._clock.now(), self._random()
+        for letter in call.letters:
+            answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
+            outcomes[letter.letter.message_id] = outcome_of(
+                answer,
+                at,
+                letter.template_version,
+                chance,
+                trial=entered.trial,
+                go_on_to=self._next_channel(letter.letter.message_type),
+            )
+        await self._gate.leave(() if self._told_to_end.is_set() else tuple(answers.values()))
+
+    async def _entered(self, claim: Claim, call: Call) -> Entered | str:
+        """Through the gate and covered by the lease, or why not; then not a byte has left."""
+        try:
+            entered = await self._gate.enter(len(call.letters))
+        except asyncio.CancelledError:
+            if not self._told_to_end.is_set():
+                raise
+            return "stopped"
+        if isinstance(entered, str):
+            return entered
         # May we call, then whose claim is it: an incarnation never comes back, so the lease was this claim's.
-        if not (self._liveness.may_call() and self._liveness.incarnation == claim.incarnation):
-            outcomes |= {letter.letter.message_id: Released("lease") for letter in call.letters}
-        elif self._calls_are_over:
-            outcomes |= {letter.letter.message_id: Released("stopped") for letter in call.letters}
-        else:
-            answers = await self._answers(call)
-            # One chance for all: what was called together is tried again together.
-            at, chance = self._clock.now(), self._random()
-            for letter in call.letters:
-                answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
-                outcomes[letter.letter.message_id] = outcome_of(answer, at, letter.template_version, chance)
+        covered = self._liveness.may_call() and self._liveness.incarnation == claim.incarnation
+        if covered and not self._calls_are_over:
+            return entered
+        await self._gate.leave()
+        return "stopped" if covered else "lease"
 
     async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
         letters = [letter.letter for letter in call.letters]
@@ -199,6 +226,7 @@ class Deliverer:
     def call_no_more(self) -> None:
         """Open calls may end; what is claimed and not called for yet is released."""
         self._calls_are_over = True
+        self._gate.stop()
 
     def end(self) -> None:
         """The time to finish is over: no more calls, open ones are in doubt, and the store is waited for no longer."""

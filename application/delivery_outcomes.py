@@ -10,7 +10,7 @@ from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted,
 from domain import message_decisions as decide
 from domain.delivery_policy import MAX_RETRIES, retry_delay
 from domain.message_decisions import Events
-from domain.scheduled_message import Reason, ScheduledMessage
+from domain.scheduled_message import MessageFailed, Reason, ScheduledMessage, evolve
 
 LONGEST_THROTTLE: Final = timedelta(days=1)
 
@@ -32,6 +32,7 @@ class Failed(Struct, frozen=True):
     chance: float  # in [0, 1)
     counts: bool = True  # as a try
     retry_after: timedelta | None = None  # as the provider asked
+    go_on_to: str | None = None  # the channel that is to try next
 
 
 class GivenUp(Struct, frozen=True):
@@ -68,8 +69,13 @@ Outcomes = dict[UUID, Outcome]
 """Message ID → outcome, for one dispatch."""
 
 
-def outcome_of(answer: Answer, at: datetime, template_version: int, chance: float) -> Outcome:
-    """What a provider's answer, come at `at`, means for a message."""
+def outcome_of(
+    answer: Answer, at: datetime, template_version: int, chance: float, *, trial: bool = False, go_on_to: str | None = None
+) -> Outcome:
+    """What a provider's answer, come at `at`, means for a message.
+
+    A `trial` of a half-open breaker burns no try. `go_on_to` is the channel that tries next what this one did not accept.
+    """
     match answer:
         case Accepted():
             return Sent(at, answer.response_code, answer.provider_id, template_version)
@@ -78,7 +84,7 @@ def outcome_of(answer: Answer, at: datetime, template_version: int, chance: floa
         case Throttled():
             return Failed(answer.error, at, chance, counts=False, retry_after=_asked(answer.retry_after_seconds))
         case NotAccepted():
-            return Failed(answer.error, at, chance)
+            return Failed(answer.error, at, chance, counts=not trial, go_on_to=go_on_to)
         case Ambiguous():
             return Doubtful(answer.error)
         case _:
@@ -98,7 +104,7 @@ def events_of(outcome: Outcome, message: ScheduledMessage, dispatch_id: UUID, ch
                 dispatch_id=dispatch_id,
             )
         case Failed():
-            return _failed(outcome, message, dispatch_id)
+            return _failed(outcome, message, dispatch_id, channel)
         case GivenUp():
             return decide.abandon(message, reason=outcome.reason, error=outcome.error, dispatch_id=dispatch_id)
         case Doubtful():
@@ -111,13 +117,18 @@ def events_of(outcome: Outcome, message: ScheduledMessage, dispatch_id: UUID, ch
             assert_never(outcome)
 
 
-def _failed(outcome: Failed, message: ScheduledMessage, dispatch_id: UUID) -> Events:
+def _failed(outcome: Failed, message: ScheduledMessage, dispatch_id: UUID, channel: str) -> Events:
     if outcome.counts and message.retry_count >= MAX_RETRIES:
         return decide.abandon(message, reason="retries_exhausted", error=outcome.error, dispatch_id=dispatch_id)
     # A throttled try does not count, so that its back-off is one step longer from the start.
     back_off = retry_delay(message.retry_count + (not outcome.counts), lambda: outcome.chance)
     retry_at = outcome.at + (back_off if outcome.retry_after is None else outcome.retry_after)
-    return decide.record_failed(message, error=outcome.error, counts=outcome.counts, retry_at=retry_at, dispatch_id=dispatch_id)
+    failed = decide.record_failed(message, error=outcome.error, counts=outcome.counts, retry_at=retry_at, dispatch_id=dispatch_id)
+    after = evolve(message, failed[0])
+    # not what an older dispatch, through whichever channel, may have sent
+    if outcome.go_on_to is None or not isinstance(failed[0], MessageFailed) or after is None or after.in_doubt:
+        return failed
+    return [*failed, *decide.fail_over(after, from_channel=channel, to_channel=outcome.go_on_to)]
 
 
 def _not_attempted(outcome: Unwanted | TooLate, message: ScheduledMessage, dispatch_id: UUID) -> Events:

@@ -9,8 +9,10 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan
+from application.channel_states import UNTROUBLED
 from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight
 from application.due_messages import ENDED, STEERING, DueMessages
+from application.fail_over import FailOver
 from application.pacing import Pacing
 from application.ports import Begin, Group, NewEvents, Origin
 from domain import dispatch
@@ -36,9 +38,11 @@ class Dispatcher:
         self._channels = channels
         self._new_id = new_id
         self._rows = DueMessages(types, channels)
+        self._fail_over = FailOver(channels, self._rows)
         self._pacing = Pacing()
         self._rerouted = False
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
+        self._troubled = False
         self._put: set[UUID] = set()  # dispatches of ours that the log has yet to tell us of
         self._next_ready_at: datetime | None = None
 
@@ -50,6 +54,7 @@ class Dispatcher:
         with self._begin() as work:
             self._reroute(work)
             glance = self._glance(work, now)
+            self._troubled = glance.troubled
             more, ready_at = self._follow_messages(work, glance)
             more |= self._follow_dispatches(work, glance)
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
@@ -71,7 +76,7 @@ class Dispatcher:
 
     def _glance(self, work: DispatcherWork, now: datetime) -> Glance:
         if self._in_the_thick:
-            return Glance(messages_moved=True, dispatches_moved=True, first_ready_at=now)
+            return Glance(messages_moved=True, dispatches_moved=True, first_ready_at=now, troubled=True)
         return work.glance(self._channels.names, self._rows.priorities)
 
     def _follow_messages(self, work: DispatcherWork, glance: Glance) -> tuple[bool, datetime | None]:
@@ -91,19 +96,8 @@ class Dispatcher:
         work.drop_due(ended)
         work.put_due(rows)
         work.followed("messages", followed.position)
-        found = self._look_up(work, unclear)
+        found = self._rows.look_up(work, unclear)
         return followed.more, min((row.ready_at for row in (*rows, *found)), default=None)
-
-    def _look_up(self, work: DispatcherWork, message_ids: Sequence[UUID]) -> list[DueMessage]:
-        """Bring the rows in line with the streams themselves, where an event alone does not tell."""
-        if not message_ids:
-            return []
-        streams = work.load_messages(message_ids)
-        rows = {message_id: self._rows.of_stream(message_id, streams[message_id]) for message_id in message_ids}
-        due = [row for row in rows.values() if row]
-        work.drop_due([message_id for message_id, row in rows.items() if row is None])
-        work.put_due(due)
-        return due
 
     def _follow_dispatches(self, work: DispatcherWork, glance: Glance) -> bool:
         if not glance.dispatches_moved:
@@ -136,7 +130,7 @@ class Dispatcher:
         """Whether there is more, beyond one page of a channel."""
         due, more = self._ready(work, now)
         if not due:
-            return False
+            return more
         batches = self._batches([row for row in due if row.send_before > now], now)
         decided: list[tuple[DueMessage, Event]] = [(row, _expired(row)) for row in due if row.send_before <= now]
         decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
@@ -146,16 +140,17 @@ class Dispatcher:
         work.followed_own("messages", appended, len(decided) - len(lost))  # its rows say as much already
         self._request(work, batches, lost, now)
         work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
-        self._look_up(work, sorted(lost))
+        self._rows.look_up(work, sorted(lost))
         return more or bool(lost)
 
     def _ready(self, work: DispatcherWork, now: datetime) -> tuple[list[DueMessage], bool]:
         """A page of each channel that may send, and whether any of them was full."""
+        states = work.channel_states() if self._troubled else {}
+        more = self._fail_over.away_from(work, states, now)
         in_flight = work.members_in_flight()
         due: list[DueMessage] = []
-        more = False
-        for channel in self._channels.sending():
-            room = self._pacing.room(channel.name, in_flight)
+        for channel in self._channels.channels:
+            room = self._pacing.room(channel, states.get(channel.name, UNTROUBLED), in_flight)
             if room > 0:
                 found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room))
                 in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
@@ -165,7 +160,7 @@ class Dispatcher:
 
     def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:
         """Per channel and region, the most urgent first, none larger than the channel allows."""
-        most = {channel.name: channel.most_members for channel in self._channels.sending()}
+        most = {channel.name: channel.most_members for channel in self._channels.channels}
         gathered: defaultdict[tuple[str, str], list[DueMessage]] = defaultdict(list)
         for row in due:
             gathered[row.channel, row.region].append(row)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.channel_states import ChannelState
 from application.ports import Work
 
 
@@ -52,6 +53,7 @@ class Glance(Struct, frozen=True):
     messages_moved: bool  # the log may have gone on since this manager read it
     dispatches_moved: bool
     first_ready_at: datetime | None  # of all that is due or will be
+    troubled: bool = False  # some channel's state is worth a look
 
 
 class DispatcherWork(Work, Protocol):
@@ -70,8 +72,13 @@ class DispatcherWork(Work, Protocol):
         `usual` is for types without a route of their own.
         """
 
-    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
-        """Ready by `now`, by (priority, ready_at, message ID)."""
+    def channel_states(self) -> Mapping[str, ChannelState]:
+        """Of the channels that were ever in trouble, or have a limit."""
+
+    def due(
+        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+    ) -> list[DueMessage]:
+        """Ready by `now`, by (priority, ready_at, message ID); `only` of these message types."""
 
     def due_count(self) -> int:
         """Messages waiting for their instant, or for room in their channel."""

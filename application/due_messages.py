@@ -1,12 +1,13 @@
 """Which row of the dispatcher's own says that a message is to be sent, and when?"""
 
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 from application.channel_plan import USUAL_PRIORITY, ChannelPlan
-from application.dispatcher_ports import DueMessage, Route
+from application.dispatcher_ports import DispatcherWork, DueMessage, Route
 from application.ports import Stream
 from domain.delivery_policy import send_before
 from domain.event import Event
@@ -56,6 +57,7 @@ class DueMessages:
         self._channels = channels
         self._priorities = types.priorities
         self.priorities = tuple(sorted({*self._priorities.values(), USUAL_PRIORITY}))
+        self.types = tuple(types)
 
     def routes(self) -> list[Route]:
         return [Route(name, self._channels.channel_of(name), priority) for name, priority in self._priorities.items()]
@@ -105,6 +107,17 @@ class DueMessages:
             send_before=message.send_before or usual,
             attempt=message.retry_count + 1,
         )
+
+    def look_up(self, work: DispatcherWork, message_ids: Collection[UUID]) -> list[DueMessage]:
+        """Bring the rows in line with the streams themselves, where an event alone does not tell; those that are due."""
+        if not message_ids:
+            return []
+        streams = work.load_messages(message_ids)
+        rows = {message_id: self.of_stream(message_id, streams[message_id]) for message_id in message_ids}
+        due = [row for row in rows.values() if row]
+        work.drop_due([message_id for message_id, row in rows.items() if row is None])
+        work.put_due(due)
+        return due
 
     def _send_before(self, message_type: str, occasion: date, timezone: str, due_at: datetime) -> datetime:
         kind = self._types.get(message_type)

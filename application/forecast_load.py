@@ -2,14 +2,17 @@
 
 import heapq
 import math
+import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from application.channel_plan import USUAL_PRIORITY, ChannelTraits
+from application.channel_plan import USUAL_PRIORITY, ChannelPlan, ChannelTraits
+from application.provider_limit import DAY_SECONDS
 from domain.delivery_policy import ITS_MINUTE, WINDOW, send_before
 from domain.message_type import MessageTypes
 from domain.timezones import local_date
@@ -28,7 +31,10 @@ class RateLimit(Struct, frozen=True):
     """At most so many messages within any stretch of so many seconds."""
 
     messages: int
-    per_seconds: int
+    per_seconds: float
+
+
+UNLIMITED: Final = RateLimit(sys.maxsize, 1.0)
 
 
 class DueInZone(Struct, frozen=True):
@@ -56,7 +62,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     start: datetime = msgspec.field(name="from")
     end: datetime = msgspec.field(name="to")
     planned_until: datetime
-    rate: RateLimit | None
+    rates: dict[str, RateLimit]  # of the channels that have one
     waiting: int  # due by now, and before all others where they are as urgent
     messages: int
     late: int | None
@@ -66,24 +72,35 @@ class Forecast(Struct, frozen=True, kw_only=True):
     items: list[DueInZone]
 
 
-def rate_limit(calls: int | None, recipients: int | None, per: timedelta, channel: ChannelTraits) -> RateLimit:
-    """The limit in messages, whichever way the provider counts. A bulk call never holds more than one dispatch."""
-    per_seconds = int(per.total_seconds())
-    if recipients is not None:
-        return RateLimit(recipients, per_seconds)
+def rate_limit(channel: ChannelTraits) -> RateLimit | None:
+    """The tightest of its limits in messages, whichever way the provider counts. No bulk call holds more than one dispatch."""
+    limit = channel.limit
+    if limit is None:
+        return None
     calls_a_dispatch = math.ceil(channel.most_members / channel.bulk)
-    return RateLimit(max(1, (calls or 1) * channel.most_members // calls_a_dispatch), per_seconds)
+    in_calls = [(1, limit.spacing_seconds)] if limit.spacing_seconds else []
+    in_calls += limit.windows if limit.unit == "calls" else ()
+    found = [RateLimit(max(1, calls * channel.most_members // calls_a_dispatch), seconds) for calls, seconds in in_calls]
+    found += [RateLimit(most, seconds) for most, seconds in limit.windows if limit.unit == "messages"]
+    found += [RateLimit(limit.daily_quota, DAY_SECONDS)] if limit.daily_quota else []
+    return min(found, key=lambda one: one.messages / one.per_seconds)
 
 
 def forecast_load(
-    loads: Sequence[Load], types: MessageTypes, rate: RateLimit | None, *, now: datetime, start: datetime, end: datetime
+    loads: Sequence[Load], types: MessageTypes, channels: ChannelPlan, *, now: datetime, start: datetime, end: datetime
 ) -> Forecast:
     """`loads` is everything pending that is due before `end`, what is due already included, since it takes its part of the rate.
 
-    Calls take no time here and none is refused: the limit alone is reckoned with. Due instants count as their minute.
+    Each goes through the first channel of its type. Calls take no time here and none is refused: the limits alone are reckoned
+    with. Due instants count as their minute.
     """
     start = start.replace(second=0, microsecond=0)
-    fates = _drained([_Waiting.of(load, types, now) for load in loads], rate) if rate else []
+    rates = {channel.name: rate for channel in channels.channels if (rate := rate_limit(channel))}
+    through: dict[str, list[_Waiting]] = {name: [] for name in channels.names}
+    for load in loads:
+        through[channels.channel_of(load.message_type)].append(_Waiting.of(load, types, now))
+    # Without any limit nobody can say; beside one, a channel without a limit holds nothing up.
+    fates = [fate for name, waiting in through.items() for fate in _drained(waiting, rates.get(name, UNLIMITED))] if rates else []
     by_minute: dict[datetime, list[_Waiting]] = {}
     for fate in fates:
         by_minute.setdefault(fate.due_at, []).append(fate)
@@ -98,11 +115,11 @@ def forecast_load(
         start=start,
         end=end,
         planned_until=now + WINDOW,
-        rate=rate,
+        rates=rates,
         waiting=sum(load.messages for load in loads if load.minute <= now),
         messages=sizes.total(),
-        late=sum(herd.late or 0 for herd in herds) if rate else None,
-        expired=sum(herd.expired or 0 for herd in herds) if rate else None,
+        late=sum(herd.late or 0 for herd in herds) if rates else None,
+        expired=sum(herd.expired or 0 for herd in herds) if rates else None,
         peak=max(herds, key=lambda herd: herd.messages, default=None),
         herds=herds,
         items=[DueInZone(*key, messages) for key, messages in sorted(zones.items())],

@@ -39,7 +39,7 @@ ALLOWED: Final[dict[str, frozenset[Status]]] = {
     "release": frozenset({"requested", "in_doubt"}),
     "put_in_doubt": frozenset({"requested", "scheduled", "retrying"}),
     "resolve_doubt": frozenset({"in_doubt"}),
-    "fail_over": frozenset({"retrying"}),
+    "fail_over": frozenset({"scheduled", "retrying"}),
     "abandon": frozenset({"requested", "retrying", "in_doubt"}),
     "redrive": frozenset({"abandoned", "expired", "in_doubt"}),
 }
@@ -219,12 +219,12 @@ def resolve_doubt(message: ScheduledMessage | None, outcome: Literal["sent", "no
     return [DoubtResolved(**_repeated(_taken("resolve_doubt", message)), outcome=outcome, by=by)]
 
 
-def fail_over(message: ScheduledMessage | None, to_channel: str) -> Events:
-    """Go on through another channel: only after answers known as not accepted. Raises MessageUnknown, NotAllowed."""
+def fail_over(message: ScheduledMessage | None, *, from_channel: str, to_channel: str) -> Events:
+    """Go on through another channel: only what no provider can have accepted. Raises MessageUnknown, NotAllowed."""
     known = _taken("fail_over", message)
     if known.in_doubt:
         raise NotAllowed("fail over", known.status, "it may have been accepted already")
-    return [FailedOver(**_repeated(known), from_channel=known.channel, to_channel=to_channel)]
+    return [FailedOver(**_repeated(known), from_channel=from_channel, to_channel=to_channel)]
 
 
 def abandon(message: ScheduledMessage | None, *, reason: Reason, error: str, dispatch_id: UUID | None = None) -> Events:

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from application.channel_states import ChannelState
 from application.dispatcher_ports import DueMessage, Glance, InFlight, Route
+from infrastructure.channel_states import channel_states
 from infrastructure.work import PostgresWork
 
 # A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.
@@ -15,7 +17,9 @@ GLANCE: Final = """
            coalesce((SELECT last_value FROM dispatches_position WHERE is_called), 0),
            coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'dispatches' AND version = 1), 0),
            (SELECT min(ready_at) FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p,
-               LATERAL (SELECT ready_at FROM due WHERE channel = c AND priority = p ORDER BY ready_at LIMIT 1) AS earliest)"""
+               LATERAL (SELECT ready_at FROM due WHERE channel = c AND priority = p ORDER BY ready_at LIMIT 1) AS earliest),
+           EXISTS (SELECT FROM channel_states WHERE open_until IS NOT NULL OR hold_until > clock_timestamp()
+               OR lowered_at > clock_timestamp() - interval '1 minute')"""
 PUT_DUE: Final = """
     INSERT INTO due
         (message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt)
@@ -31,6 +35,7 @@ DUE: Final = """
     SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
     FROM unnest(%b::int[]) AS wanted (priority), LATERAL (
         SELECT * FROM due WHERE channel = %b AND due.priority = wanted.priority AND ready_at <= %b
+            AND (%b::text[] IS NULL OR message_type = ANY(%b))
         ORDER BY ready_at, message_id LIMIT %b) AS found
     ORDER BY found.priority, ready_at, message_id LIMIT %b"""
 REROUTE: Final = """
@@ -76,12 +81,15 @@ class PostgresDispatcherWork(PostgresWork):
 
     def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
         parameters = (self._follower, self._follower, list(channels), list(priorities))
-        messages, messages_read, dispatches, dispatches_read, first = self.cursor.execute(
+        messages, messages_read, dispatches, dispatches_read, first, troubled = self.cursor.execute(
             GLANCE, parameters, prepare=True
         ).fetchall()[0]
         self._last_given = {"messages": messages, "dispatches": dispatches}
         self._positions |= {"messages": messages_read, "dispatches": dispatches_read}
-        return Glance(messages > messages_read, dispatches > dispatches_read, first)
+        return Glance(messages > messages_read, dispatches > dispatches_read, first, troubled)
+
+    def channel_states(self) -> Mapping[str, ChannelState]:
+        return channel_states(self.cursor)
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         if rows:
@@ -99,8 +107,11 @@ class PostgresDispatcherWork(PostgresWork):
         self.cursor.execute(REROUTE, (known, types, to, [route.priority for route in routes], known))
         self.cursor.execute(REROUTE_OTHERS, (usual.priority, known, usual.channel, types, usual.priority, known))
 
-    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
-        self.cursor.execute(DUE, (list(priorities), channel, now, limit, limit), prepare=True)
+    def due(
+        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+    ) -> list[DueMessage]:
+        types = None if only is None else list(only)
+        self.cursor.execute(DUE, (list(priorities), channel, now, types, types, limit, limit), prepare=True)
         return [DueMessage(*row) for row in self.cursor.fetchall()]
 
     def due_count(self) -> int:

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from application.channel_states import UNTROUBLED, ChannelState
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from domain.timezones import NAMES, TZDATA_VERSION
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.clock import SystemClock
 from infrastructure.database import Row
 from infrastructure.derivation_tables import moved_by_tzdata
@@ -42,7 +44,7 @@ class Finding(Struct, frozen=True):
 
 def doctor(settings: Settings, *, as_json: bool) -> int:
     """0 when all is well, 1 with a warning, 3 when something is not reachable."""
-    findings = [*_examined(settings), *_rate(settings), *_disk(settings)]
+    findings = [*_examined(settings), *_disk(settings)]
     if as_json:
         shown = [{"name": name, "value": value} for name, value, _ in described(settings)]
         sys.stdout.buffer.write(msgspec.json.encode({"settings": shown, "findings": findings}) + b"\n")
@@ -112,7 +114,24 @@ def _tzdata(parts: Parts) -> Finding:
     return Finding("tzdata", "ok", f"{said}; those that still wait: GET /v1/messages?reason=tzdata&status=scheduled")
 
 
-LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers, _tzdata)
+def _channels(parts: Parts) -> Finding:
+    states = PostgresChannels(parts.database).states()
+    told = {name: _told(states.get(name, UNTROUBLED)) for name in parts.channels.names}
+    said = "; ".join(f"{name} {what or 'takes calls'}" for name, what in told.items())
+    return Finding("channels", "warning" if any(told.values()) else "ok", said)
+
+
+def _told(state: ChannelState) -> str:
+    if state.breaker != "closed":
+        return f"fails: its circuit breaker is {state.breaker.replace('_', ' ')}" + (
+            f" for {state.open_seconds:.0f} s more" if state.open_seconds else ""
+        )
+    if state.hold_seconds:
+        return f"throttles: it is left alone for {state.hold_seconds:.0f} s more"
+    return f"throttled: {state.share:.0%} of its limit are used" if state.share < 1 else ""
+
+
+LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers, _tzdata, _channels)
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -123,18 +142,12 @@ async def _broker(settings: Settings) -> Finding:
     bus = RabbitBus(settings.amqp_url.get_secret_value())
     try:
         await bus.connect(WAIT_FOR_BUS_SECONDS)
-        waiting = await bus.depth(settings.channel)
+        waiting = [f"{await bus.depth(one.name)} send commands wait for {one.name}" for one in settings.channels_in_use]
     except BusUnavailable as error:
         return Finding("broker", "unreachable", f"AMQP_URL: {error}")
     finally:
         await bus.close()
-    return Finding("broker", "ok", f"answers; {waiting} send commands wait for {settings.channel}")
-
-
-def _rate(settings: Settings) -> Iterator[Finding]:
-    if settings.calls.rate:
-        said = f"[channels.{settings.channel}] rate is only used by the forecast: nothing keeps deliveries to it yet"
-        yield Finding("rate", "warning", said)
+    return Finding("broker", "ok", f"answers; {', '.join(waiting)}")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +15,8 @@ from rich.table import Table
 from application.forecast_load import DueInZone, Forecast, Herd, forecast_load
 from domain.delivery_policy import WINDOW
 from ops.at_hand import at_hand
-from ops.settings import RateSettings, Settings, WrongSettings
+from ops.channel_settings import ChannelSettings
+from ops.settings import Settings, WrongSettings
 from ops.wiring import Parts
 from projections import messages_by_timezone
 from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE
@@ -26,27 +27,27 @@ NEEDED: Final = (MESSAGES_BY_TIMEZONE.name, "planner")
 
 def forecast(settings: Settings, rate: str | None, *, as_json: bool) -> int:
     """Always 0. `rate` is CALLS/PER, in place of the configured one. Raises WrongSettings for another form."""
-    calls = settings.calls.model_copy(update={"rate": _supposed(rate)}) if rate else settings.calls
+    limit = _supposed(rate).limit if rate else None
     with at_hand(settings, "forecast") as parts:
         now = parts.clock.now()
         with parts.database.transaction() as cursor:
             loads = messages_by_timezone.load(cursor, now + WINDOW)
         behind = _behind(parts, now)
-        (channel,) = parts.channels.sending()
-    found = forecast_load(loads, parts.types, calls.limit_of(channel), now=now, start=now, end=now + WINDOW)
+        channels = parts.channels.limited_to(limit) if limit else parts.channels
+    found = forecast_load(loads, parts.types, channels, now=now, start=now, end=now + WINDOW)
     for line in behind:
         print(line, file=sys.stderr)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:
-        _show(found, settings.channel)
+        _show(found)
     return 0
 
 
-def _supposed(rate: str) -> RateSettings:
+def _supposed(rate: str) -> ChannelSettings:
     calls, _, per = rate.partition("/")
     try:
-        return RateSettings.model_validate({"calls": int(calls), "per": per})
+        return ChannelSettings.model_validate({"rate": {"calls": int(calls), "per": per}})
     except (ValidationError, ValueError) as error:
         raise WrongSettings("--rate must be CALLS/PER, as in 100/60s") from error
 
@@ -59,7 +60,7 @@ def _behind(parts: Parts, now: datetime) -> list[str]:
     return never + behind
 
 
-def _show(found: Forecast, channel: str) -> None:
+def _show(found: Forecast) -> None:
     console = Console(highlight=False)
     if found.peak is None:
         console.print(f"Nothing falls due up to {_minute(found.end)}; {found.waiting:,} messages are due by now.")
@@ -70,7 +71,8 @@ def _show(found: Forecast, channel: str) -> None:
     console.print(f"{found.messages:,} messages fall due from {_minute(found.start)} to {_minute(found.end)}, ", end="")
     console.print(f"at the peak {found.peak.messages:,} in the minute of {_minute(found.peak.minute)}.")
     console.print(f"{found.waiting:,} are due by now.")
-    console.print(_limit(found, channel), markup=False, soft_wrap=True)
+    for line in _limits(found):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _table(found: Forecast) -> Table:
@@ -100,14 +102,13 @@ def _zones(items: Iterable[DueInZone]) -> str:
     return f"{largest.timezone} {largest.messages:,}" + (f" and {len(others)} more" if others else "")
 
 
-def _limit(found: Forecast, channel: str) -> str:
-    if found.rate is None:
-        return f"[channels.{channel}] has no rate: the provider alone decides how long a herd takes. --rate 100/60s supposes one."
-    most, seconds = found.rate.messages, found.rate.per_seconds
-    return (
-        f"With at most {most:,} within any {seconds:,} s, and calls that take no time, {found.late:,} would be late "
-        f"and {found.expired:,} too late to be sent."
-    )
+def _limits(found: Forecast) -> Iterator[str]:
+    if not found.rates:
+        yield "No channel has a rate: the provider alone decides how long a herd takes. --rate 100/60s supposes one."
+        return
+    for name, rate in found.rates.items():
+        yield f"Through {name} go at most {rate.messages:,} within any {rate.per_seconds:g} s."
+    yield f"With calls that take no time, {found.late:,} would be late and {found.expired:,} too late to be sent."
 
 
 def _minute(at: datetime) -> str:

@@ -13,14 +13,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from application.channel_plan import ChannelTraits
-from application.forecast_load import RateLimit, rate_limit
+from ops.channel_settings import ChannelInUse, ChannelSettings, Usual, channel_in_use
 
 MASTER_KEY_BYTES: Final = 32
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _WINDOW: Final = re.compile(r"[1-9]\d{0,3}[mhd]", re.ASCII)
-_STRETCH: Final = re.compile(r"[1-9]\d{0,4}[smhd]", re.ASCII)
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class WrongSettings(Exception):
@@ -91,13 +89,6 @@ def _window(value: Any) -> Any:
     return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
 
 
-def _stretch(value: Any) -> Any:
-    """What a limit counts within, such as "1s", "60s" or "1d"."""
-    if not (isinstance(value, str) and _STRETCH.fullmatch(value)):
-        raise ValueError('must be a number with a unit, such as "1s", "60s" or "1d"')
-    return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
-
-
 LOCAL_API: Final = Address(host="127.0.0.1", port=8080)
 LOCAL_SINK: Final = Address(host="127.0.0.1", port=8081)
 Listen = Annotated[Address, BeforeValidator(_address)]
@@ -114,37 +105,8 @@ class TypeSettings(BaseModel):
     leap_day: Literal["feb28", "mar1", "skip"] | None = None
     priority: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None  # lower goes first
     doubt: Literal["prefer_no_duplicate", "prefer_delivery"] | None = None
+    channels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # in the order of fail-over
     per_address_per_day: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None  # whoever's messages they are
-
-
-class RateSettings(BaseModel):
-    """How much a provider takes within any stretch of `per`: so many calls, or so many recipients."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    calls: Annotated[int, Field(ge=1, strict=True)] | None = None
-    recipients: Annotated[int, Field(ge=1, strict=True)] | None = None
-    per: Annotated[timedelta, BeforeValidator(_stretch)]
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "RateSettings":
-        if (self.calls is None) == (self.recipients is None):
-            raise ValueError('must name either calls or recipients, as in {calls = 100, per = "60s"}')
-        return self
-
-
-class ChannelSettings(BaseModel):
-    """[channels.NAME] of the settings file: how to call the channel of that name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    concurrency: int = Field(default=64, ge=1, le=1000)  # calls a worker has open at once
-    call_timeout_seconds: float = Field(default=10.0, gt=0)
-    rate: RateSettings | None = None  # only the forecast reckons with it; `doctor` says so
-
-    def limit_of(self, channel: ChannelTraits) -> RateLimit | None:
-        """The rate in messages."""
-        return rate_limit(self.rate.calls, self.rate.recipients, self.rate.per, channel) if self.rate else None
 
 
 class Settings(BaseModel):
@@ -162,7 +124,7 @@ class Settings(BaseModel):
     listen: Listen = Field(LOCAL_API, alias="NINEBELL_LISTEN", description="the HTTP API")
     sink_listen: Listen = Field(LOCAL_SINK, alias="NINEBELL_SINK_LISTEN", description="the built-in sink")
     ops_listen: Listen | None = Field(None, alias="NINEBELL_OPS_LISTEN", description="health and metrics of other roles")
-    channel: Literal["sink", "http"] = Field("sink", alias="NINEBELL_CHANNEL", description="who sends")
+    channel: Literal["sink", "http", "smtp"] = Field("sink", alias="NINEBELL_CHANNEL", description="who sends")
     http_url: str = Field("", alias="NINEBELL_HTTP_URL", description="where the http channel posts")
     http_idempotent: bool = Field(default=True, alias="NINEBELL_HTTP_IDEMPOTENT", description="the provider deduplicates by key")
     http_bulk: int = Field(1, ge=1, le=1000, alias="NINEBELL_HTTP_BULK", description="messages a call")
@@ -179,13 +141,14 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "Settings":
-        timeout = self.calls.call_timeout_seconds
-        if self.lease_seconds <= timeout:
-            raise ValueError(f"NINEBELL_LEASE_SECONDS ({self.lease_seconds:g}) must be above the call time-out ({timeout:g} s)")
+        for channel in self.channels_in_use:
+            timeout = channel.traits.call_timeout_seconds
+            if self.lease_seconds <= timeout:
+                raise ValueError(
+                    f"NINEBELL_LEASE_SECONDS ({self.lease_seconds:g}) must be above the call time-out ({timeout:g} s)"
+                )
         if self.database_url and not self.master_key:
             raise ValueError("NINEBELL_MASTER_KEY must be given with DATABASE_URL; make one with: openssl rand -base64 32")
-        if self.channel == "http" and not self.http_url:
-            raise ValueError("NINEBELL_HTTP_URL must be given with NINEBELL_CHANNEL=http")
         return self
 
     @property
@@ -194,19 +157,17 @@ class Settings(BaseModel):
         return self.database_url is None
 
     @property
-    def calls(self) -> ChannelSettings:
-        """How to call the channel in use."""
-        return self.channels.get(self.channel, ChannelSettings())
-
-    @property
-    def channel_url(self) -> str:
-        """Where messages are posted."""
-        return self.http_url if self.channel == "http" else f"http://{self.sink_listen}/send"
-
-    @property
-    def channel_idempotent(self) -> bool:
-        """Whether a repeat with the same key is sure not to be delivered twice."""
-        return self.http_idempotent if self.channel == "http" else self.sink_idempotent
+    def channels_in_use(self) -> tuple[ChannelInUse, ...]:
+        """The usual one, then those that types name. Raises ValueError."""
+        usual = Usual(
+            http_url=self.http_url,
+            http_idempotent=self.http_idempotent,
+            sink_url=f"http://{self.sink_listen}/send",
+            sink_idempotent=self.sink_idempotent,
+            bulk=self.http_bulk,
+        )
+        named = dict.fromkeys((self.channel, *(name for kind in self.types.values() for name in kind.channels or ())))
+        return tuple(channel_in_use(name, self.channels.get(name, ChannelSettings()), usual) for name in named)
 
 
 _VARIABLES: Final = {field.alias: name for name, field in Settings.model_fields.items() if field.alias}

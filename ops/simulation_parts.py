@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import Cursor
 
+from application.channel_gate import OpenGate
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
 from application.delivery_ports import Accepted, Answer, Letter, SendCommand
@@ -173,6 +174,6 @@ def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
         planner=Planner(partial(begin_work, store, PostgresPlannerWork, "planner", None), types),
         dispatcher=Dispatcher(outbox.begin, types, channels, new_id),
         outbox=outbox,
-        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), chance, settings.only_to, cap=cap),
+        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), OpenGate(), chance, settings.only_to, cap=cap),
         channel=channel,
     )

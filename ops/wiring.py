@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from uuid_utils.compat import uuid7
 
 from api.service import Service
 from application.address_cap import KEPT, AddressCap
-from application.channel_plan import ChannelPlan, ChannelTraits
+from application.channel_gate import ChannelGate
+from application.channel_plan import ChannelPlan
 from application.deliver_messages import Deliverer
 from application.delivery_ports import Bus, Channel, Liveness
 from application.dispatch_messages import Dispatcher
@@ -28,8 +30,8 @@ from application.repeat_doubt import RepeatDoubt
 from domain.message_type import MessageTypes
 from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.channels.http import HttpChannel
-from infrastructure.channels.sink import SinkChannel
 from infrastructure.clock import DatabaseClock
 from infrastructure.database import Database
 from infrastructure.derivation_tables import moved_by_tzdata
@@ -52,6 +54,7 @@ from infrastructure.user_sealer import UserSealer
 from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
 from infrastructure.worker_liveness import WorkerLiveness
+from ops.channel_settings import ChannelInUse
 from ops.installation import Installation
 from ops.message_types import message_types
 from ops.plugins import registered
@@ -124,7 +127,7 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
         followers=Followers(store),
         projectors={name: Projector(store, projection) for name, projection in PROJECTIONS.items()},
         types=types,
-        channels=ChannelPlan([_traits(settings)]),
+        channels=channel_plan(settings),
         bus=RabbitBus(settings.amqp_url.get_secret_value()) if settings.amqp_url else InProcessBus(),
         alone=alone,
         api_keys=ApiKeys(database),
@@ -171,12 +174,12 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         store=parts.store,
         clock=_ClockOf(parts),
         types=parts.types,
+        channels=parts.channels,
         reading=partial(_reading, parts),
         followers=parts.followers,
         keys=parts.api_keys,
         staging=partial(PostgresStaging, parts.database),
         templates=edit_templates(parts),
-        rate=parts.settings.calls.limit_of(_traits(parts.settings)),
         ready=ready,
         moved_by_tzdata=partial(moved_by_tzdata, parts.database),
     )
@@ -225,7 +228,7 @@ def recovery(parts: Parts, elector: Elector) -> Recovery:
         parts.channels,
         uuid7,
         lease_seconds=parts.settings.lease_seconds,
-        call_timeout_seconds=parts.settings.calls.call_timeout_seconds,
+        call_timeout_seconds=_longest_call_seconds(parts),
     )
 
 
@@ -233,17 +236,31 @@ def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:
     return RepeatDoubt(_begin(parts, PostgresDispatcherWork, "doubt", elector), parts.types, parts.channels, uuid7)
 
 
-def channel(settings: Settings) -> Channel:
-    """Who sends."""
-    traits = _traits(settings)
-    sends = partial(SinkChannel) if settings.channel == "sink" else partial(HttpChannel, settings.channel)
-    return sends(
-        settings.channel_url,
+def channel_plan(settings: Settings) -> ChannelPlan:
+    by_type = {name: said.channels for name, said in settings.types.items() if said.channels}
+    return ChannelPlan([channel.traits for channel in settings.channels_in_use], by_type)
+
+
+def senders(settings: Settings) -> list[Channel]:
+    """Who speaks to each provider."""
+    return [_sender(channel) for channel in settings.channels_in_use]
+
+
+def _sender(channel: ChannelInUse) -> Channel:
+    traits = channel.traits
+    return HttpChannel(  # the sink speaks HTTP as well
+        channel.name,
+        channel.url,
         idempotent=traits.idempotent,
         bulk=traits.bulk,
         concurrency=traits.concurrency,
-        call_timeout_seconds=settings.calls.call_timeout_seconds,
+        call_timeout_seconds=traits.call_timeout_seconds,
+        askable=traits.askable,
     )
+
+
+def _longest_call_seconds(parts: Parts) -> float:
+    return max(channel.call_timeout_seconds for channel in parts.channels.channels)
 
 
 def liveness(parts: Parts) -> WorkerLiveness:
@@ -251,7 +268,7 @@ def liveness(parts: Parts) -> WorkerLiveness:
         parts.database,
         f"{socket.gethostname()}-{os.getpid()}",
         lease_seconds=parts.settings.lease_seconds,
-        call_timeout_seconds=parts.settings.calls.call_timeout_seconds,
+        call_timeout_seconds=_longest_call_seconds(parts),
     )
 
 
@@ -259,7 +276,17 @@ def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
     texts = RememberedTexts(PostgresTemplates(parts.database).newest, parts.types).render
     only_to = parts.settings.only_to
     cap = address_cap(parts.settings, parts.database, parts.keyring)
-    return Deliverer(parts.store, channel, parts.types, parts.clock, liveness, random.random, only_to, texts, cap)
+    gate = ChannelGate(
+        channel.name,
+        PostgresChannels(parts.database),
+        limit=parts.channels.traits(channel.name).limit,
+        concurrency=channel.concurrency,
+        monotonic=time.monotonic,
+    )
+    next_channel = partial(parts.channels.next_channel, channel=channel.name)
+    return Deliverer(
+        parts.store, channel, parts.types, parts.clock, liveness, gate, random.random, only_to, texts, cap, next_channel
+    )
 
 
 def address_cap(settings: Settings, database: Database, keyring: Keyring) -> AddressCap | None:
@@ -270,16 +297,6 @@ def address_cap(settings: Settings, database: Database, keyring: Keyring) -> Add
 
 def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: begin_work(parts.store, kind, follower, elector.guard())
-
-
-def _traits(settings: Settings) -> ChannelTraits:
-    return ChannelTraits(
-        name=settings.channel,
-        idempotent=settings.channel_idempotent,
-        askable=False,
-        concurrency=settings.calls.concurrency,
-        bulk=settings.http_bulk,
-    )
 
 
 def _database_time(database: Database) -> datetime:

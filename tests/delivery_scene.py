@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from application.channel_gate import OpenGate
 from application.deliver_messages import Deliverer
 from application.delivery_ports import Accepted, Answer, Channel, Delivery, Letter, SendCommand
 from application.ports import EventStore, Group, Log, NewEvents, Origin
@@ -127,6 +128,7 @@ class Scene:
             registry(),
             self.clock,
             lease or Lease(),
+            settings.pop("gate", OpenGate()),
             random,
             **settings,
         )

@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from application.channel_states import ChannelState
 from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, Route
 from application.ports import (
     LOGS,
@@ -52,6 +53,7 @@ class Memory:
         self.due: dict[UUID, DueMessage] = {}
         self.flights: dict[UUID, Flight] = {}
         self.counters: dict[Worker, int] = {}
+        self.states: dict[str, ChannelState] = {}
         self.epoch = 1
         self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
 
@@ -152,7 +154,10 @@ class FakeDispatcherWork:
         read = {log: self._memory.positions.get((self._follower, log), 0) for log in LOGS}
         found = (row.ready_at for row in self._memory.due.values() if row.channel in channels and row.priority in priorities)
         moved = {log: len(self._memory.logs[log]) > read[log] for log in LOGS}
-        return Glance(moved["messages"], moved["dispatches"], min(found, default=None))
+        return Glance(moved["messages"], moved["dispatches"], min(found, default=None), bool(self._memory.states))
+
+    def channel_states(self) -> Mapping[str, ChannelState]:
+        return self._memory.states
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         for row in rows:
@@ -171,9 +176,11 @@ class FakeDispatcherWork:
             channel = row.channel if row.channel in channels else route.channel
             self._memory.due[row.message_id] = replace(row, channel=channel, priority=route.priority)
 
-    def due(self, channel: str, priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+    def due(
+        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+    ) -> list[DueMessage]:
         ready = (row for row in self._memory.due.values() if row.channel == channel and row.ready_at <= now)
-        wanted = [row for row in ready if row.priority in priorities]
+        wanted = [row for row in ready if row.priority in priorities and (only is None or row.message_type in only)]
         return sorted(wanted, key=lambda row: (row.priority, row.ready_at, row.message_id))[:limit]
 
     def due_count(self) -> int:

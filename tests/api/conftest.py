@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from api.app import make_app
 from api.service import Service
+from application.channel_plan import ChannelPlan, ChannelTraits
 from application.edit_templates import EditTemplates
 from application.plan_messages import Planner
 from domain.message_type import registry
@@ -59,6 +60,9 @@ class SetClock:
         return True
 
 
+SINK = ChannelTraits("sink", idempotent=True, askable=False, concurrency=64)
+
+
 class Town:
     """The API, and what goes on behind it."""
 
@@ -75,6 +79,7 @@ class Town:
             store=store,
             clock=self.clock,
             types=registry(),
+            channels=ChannelPlan([SINK]),
             reading=self.reading,
             followers=Followers(store),
             keys=keys,

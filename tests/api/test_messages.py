@@ -5,12 +5,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from application.forecast_load import RateLimit
+from application.channel_plan import ChannelPlan
 from application.ports import Group, NewEvents, Origin
+from application.provider_limit import ProviderLimit
 from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.scheduled_message import SendRequested
-from tests.api.conftest import NOW, Town, pointers
+from tests.api.conftest import NOW, SINK, Town, pointers
 
 BIRTHDAY = "2027-03-02"
 
@@ -167,7 +169,8 @@ def test_the_forecast_tells_the_herds_to_come_and_how_long_they_take_to_leave(to
     for number, timezone in enumerate(("Europe/London", "Europe/Lisbon", "Europe/London", "Asia/Kathmandu")):
         town.create(external_id=f"crm-{number}", timezone=timezone)
     town.catch_up()
-    found = town.with_limits(rate=RateLimit(1, 60)).get("/v1/dashboard/forecast").json()
+    slow = replace(SINK, limit=ProviderLimit(most=1, per_seconds=60))
+    found = town.with_limits(channels=ChannelPlan([slow])).get("/v1/dashboard/forecast").json()
     assert (found["from"], found["to"], found["planned_until"]) == (
         "2027-03-01T12:00:00Z",
         "2027-03-03T12:00:00Z",
@@ -188,7 +191,7 @@ def test_the_forecast_tells_the_herds_to_come_and_how_long_they_take_to_leave(to
         "expired": 0,
     }
     assert (found["messages"], found["late"], found["expired"], found["waiting"]) == (4, 2, 0, 0)
-    assert town.client.get("/v1/dashboard/forecast").json()["rate"] is None
+    assert town.client.get("/v1/dashboard/forecast").json()["rates"] == {}
     asked = {"from": "2027-03-02T09:00:59Z", "to": "2027-03-02T09:01:00Z"}
     assert town.client.get("/v1/dashboard/forecast", params=asked).json()["messages"] == 3
     town.clock.instant += timedelta(hours=16)

@@ -49,7 +49,7 @@ def dispatcher(
     memory: Memory,
     *channels: ChannelTraits,
     types: MessageTypes = TYPES,
-    by_type: dict[str, str] | None = None,
+    by_type: dict[str, tuple[str, ...]] | None = None,
     epoch: int = 1,
     first_id: int = 1,
 ) -> Dispatcher:

@@ -32,7 +32,7 @@ def test_one_full_channel_hides_no_other() -> None:
     types = MessageTypes(BIRTHDAY, replace(BIRTHDAY, name="OTHER"))
     schedule(memory, [1])
     memory.write("messages", message(2), replace(scheduled(2), message_type="OTHER"), now=BEFORE)
-    leader = dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": "blind"})
+    leader = dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": ("blind",)})
     fill(memory, 8_000)
     run(leader, DUE)
     assert [handed.channel for handed in dispatches(memory)] == ["blind"]
@@ -53,5 +53,5 @@ def test_all_channels_share_what_room_is_left() -> None:
     for number in range(11, 21):
         memory.write("messages", message(number), replace(scheduled(number), message_type="OTHER"), now=BEFORE)
     fill(memory, 9_985, channel="third")
-    run(dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": "blind"}), DUE)
+    run(dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": ("blind",)}), DUE)
     assert sum(len(handed.message_ids) for handed in dispatches(memory)) == 15

@@ -1,15 +1,16 @@
 """Does the forecast say how large each herd is, when it is through, and what is late by then?"""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.channel_plan import ChannelTraits
+from application.channel_plan import ChannelPlan, ChannelTraits
 from application.forecast_load import DueInZone, Forecast, Herd, Load, RateLimit, forecast_load, rate_limit
+from application.provider_limit import ProviderLimit
 from domain.message_type import MessageTypes, registry
 
 NOW = datetime(2027, 5, 15, 6, tzinfo=UTC)
@@ -26,7 +27,12 @@ def foreseen(
     *loads: Load, rate: RateLimit | None = HUNDRED_A_MINUTE, types: MessageTypes | None = None, **range_: Any
 ) -> Forecast:
     asked = {"now": NOW, "start": NOW, "end": NOW + timedelta(hours=48)} | range_
-    return forecast_load(loads, types or registry(), rate, **asked)
+    limit = ProviderLimit(unit="messages", most=rate.messages, per_seconds=rate.per_seconds) if rate else None
+    return forecast_load(loads, types or registry(), ChannelPlan([through(limit)]), **asked)
+
+
+def through(limit: ProviderLimit | None, bulk: int = 1) -> ChannelTraits:
+    return ChannelTraits("http", idempotent=True, askable=False, concurrency=64, bulk=bulk, limit=limit)
 
 
 def told(types: MessageTypes, name: str, **settings: Any) -> MessageTypes:
@@ -82,7 +88,7 @@ def test_without_a_window_of_its_own_a_message_may_go_out_to_the_end_of_its_loca
 def test_without_a_limit_the_herds_are_told_and_nothing_is_guessed() -> None:
     found = foreseen(due(NINE, 250), rate=None)
     assert found.herds == [Herd(minute=NINE, messages=250)]
-    assert (found.rate, found.late, found.expired) == (None, None, None)
+    assert (found.rates, found.late, found.expired) == ({}, None, None)
 
 
 def test_a_minute_is_one_herd_whatever_zones_and_types_it_is_made_of() -> None:
@@ -109,8 +115,23 @@ def test_everything_up_to_two_days_ahead_is_planned() -> None:
     ids=["single", "full-calls", "the-last-call-of-a-dispatch-is-not-full", "never-more-than-a-dispatch", "recipients"],
 )
 def test_a_limit_of_calls_lets_out_what_the_calls_hold(calls: int, recipients: int, bulk: int, messages: int) -> None:
-    channel = ChannelTraits("http", idempotent=True, askable=False, concurrency=64, bulk=bulk)
-    assert rate_limit(calls, recipients, MINUTE, channel) == RateLimit(messages, 60)
+    unit: Literal["calls", "messages"] = "calls" if calls else "messages"
+    limit = ProviderLimit(unit=unit, most=calls or recipients, per_seconds=60)
+    assert rate_limit(through(limit, bulk)) == RateLimit(messages, 60)
+
+
+def test_the_tightest_of_several_limits_is_reckoned_with() -> None:
+    assert rate_limit(through(ProviderLimit(most=100, per_seconds=1, daily_quota=86_400))) == RateLimit(86_400, 86_400)
+    assert rate_limit(through(ProviderLimit(most=100, per_seconds=1, spacing_seconds=0.5))) == RateLimit(1, 0.5)
+
+
+def test_each_type_takes_of_the_limit_of_its_own_channel() -> None:
+    plan = ChannelPlan(
+        [through(ProviderLimit(most=100, per_seconds=60)), replace(through(None), name="post")], {"ANNIVERSARY": ["post"]}
+    )
+    loads = [due(NINE, 150), due(NINE, 500, "ANNIVERSARY")]
+    found = forecast_load(loads, registry(), plan, now=NOW, start=NOW, end=NOW + timedelta(hours=48))
+    assert (found.late, found.rates) == (50, {"http": RateLimit(100, 60)})
 
 
 @given(

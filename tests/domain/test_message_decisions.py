@@ -72,7 +72,7 @@ COMMANDS: Final[dict[str, tuple[Callable[..., Any], dict[str, Any]]]] = {
     "put in doubt": (decide.put_in_doubt, {"reason": "timeout", "channel": "sink", "dispatch_id": DISPATCH}),
     "put in doubt by restore": (decide.put_in_doubt, {"reason": "restored", "channel": "sink", "dispatch_id": None}),
     "resolve doubt": (decide.resolve_doubt, {"outcome": "not_sent", "by": "operator"}),
-    "fail over": (decide.fail_over, {"to_channel": "smtp"}),
+    "fail over": (decide.fail_over, {"from_channel": "sink", "to_channel": "smtp"}),
     "abandon": (decide.abandon, {"reason": "rejected", "error": "rejected:400", "dispatch_id": DISPATCH}),
     "redrive": (decide.redrive, {"by": "operator", "due_at": LATER, "send_before": LATER + timedelta(hours=1)}),
     "redrive doubt": (
@@ -105,7 +105,7 @@ TABLE: Final = {
     "put in doubt":             ("unknown", "late",   "ok",     "late",   "late",   "late",   "late",   "late",   "late"),
     "put in doubt by restore":  ("unknown", "ok",     "ok",     "ok",     "sent!",  "no",     "no",     "no",     "no"),
     "resolve doubt":            ("unknown", "no",     "no",     "no",     "sent!",  "no",     "no",     "no",     "ok"),
-    "fail over":                ("unknown", "no",     "no",     "ok",     "sent!",  "no",     "no",     "no",     "no"),
+    "fail over":                ("unknown", "ok",     "no",     "ok",     "sent!",  "no",     "no",     "no",     "no"),
     "abandon":                  ("unknown", "late",   "ok",     "ok",     "late",   "late",   "late",   "late",   "ok"),
     "redrive":                  ("unknown", "no",     "no",     "no",     "sent!",  "no",     "ok",     "ok",     "no"),
     "redrive doubt":            ("unknown", "no",     "no",     "no",     "sent!",  "no",     "ok",     "ok",     "ok"),
@@ -227,7 +227,7 @@ def test_a_retry_with_doubt_left_is_not_requested_as_if_nothing_were() -> None:
     )
     assert given(evolve, *doubtful_retry).state.status == "retrying"
     given(evolve, *doubtful_retry).when(decide.request, channel="sink", dispatch_id=DISPATCH).then_refused(NotAllowed)
-    given(evolve, *doubtful_retry).when(decide.fail_over, "smtp").then_refused(NotAllowed)
+    given(evolve, *doubtful_retry).when(decide.fail_over, from_channel="sink", to_channel="smtp").then_refused(NotAllowed)
 
 
 def test_the_next_try_is_numbered_by_the_failures_that_counted() -> None:

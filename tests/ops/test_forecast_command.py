@@ -55,23 +55,22 @@ def test_the_herds_of_two_days_are_told(run, three_born_tomorrow):
     planned_and_projected()
     code, out, err = run("forecast", "--rate", "1/60s", "--json")
     found = json.loads(out)
-    assert (code, err, found["rate"]) == (0, "", {"messages": 1, "per_seconds": 60})
+    assert (code, err, found["rates"]) == (0, "", {"sink": {"messages": 1, "per_seconds": 60}})
     assert [(herd["minute"], herd["messages"], herd["drain_seconds"]) for herd in found["herds"]] == [
         (three_born_tomorrow, 3, 120)
     ]
     said = " ".join(run("forecast", "--rate", "1/60s")[1].split())
     assert "09:00 3 0:02:00 2 0 Etc/UTC 2 and 1 more" in said
-    assert "With at most 1 within any 60 s, and calls that take no time, 2 would be late and 0 too late to be sent." in said
+    assert "Through sink go at most 1 within any 60 s." in said
+    assert "With calls that take no time, 2 would be late and 0 too late to be sent." in said
 
 
 def test_the_configured_rate_is_reckoned_with_and_no_other_is_guessed(run, three_born_tomorrow, monkeypatch, tmp_path):
     planned_and_projected()
-    assert "[channels.sink] has no rate" in " ".join(run("forecast")[1].split())
+    assert "No channel has a rate" in " ".join(run("forecast")[1].split())
     (tmp_path / "ninebell.toml").write_text('[channels.sink]\nrate = {recipients = 2, per = "1h"}\n')
     monkeypatch.setenv("NINEBELL_CONFIG", str(tmp_path / "ninebell.toml"))
     assert json.loads(run("forecast", "--json")[1])["peak"]["drain_seconds"] == 3600
-    told = [finding for finding in json.loads(run("doctor", "--json")[1])["findings"] if finding["what"] == "rate"]
-    assert [finding["verdict"] for finding in told] == ["warning"]
 
 
 def test_what_is_not_in_the_numbers_yet_is_told(run, three_born_tomorrow, tmp_path):

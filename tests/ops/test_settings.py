@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from ops.settings import RateSettings, WrongSettings, described, read_settings
+from application.provider_limit import ProviderLimit
+from ops.settings import WrongSettings, described, read_settings
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -13,7 +14,8 @@ def test_without_any_setting_everything_is_embedded():
     settings = read_settings({})
     assert settings.embedded
     assert str(settings.listen) == "127.0.0.1:8080"
-    assert settings.channel_url == "http://127.0.0.1:8081/send"
+    (channel,) = settings.channels_in_use
+    assert (channel.name, channel.kind, channel.url) == ("sink", "sink", "http://127.0.0.1:8081/send")
 
 
 def test_every_wrong_setting_is_named_at_once():
@@ -89,8 +91,9 @@ def test_the_settings_file_says_what_variables_cannot(tmp_path):
     settings = read_settings({"NINEBELL_CONFIG": str(file), "NINEBELL_LEASE_SECONDS": "3"})
     assert str(settings.types["BIRTHDAY"].send_time) == "10:30:00"
     assert settings.types["BIRTHDAY"].late_window == timedelta(hours=36)
-    assert settings.calls.call_timeout_seconds == 2
-    assert settings.calls.rate == RateSettings.model_validate({"calls": 100, "per": "60s"})
+    (channel,) = settings.channels_in_use
+    assert channel.traits.call_timeout_seconds == 2
+    assert channel.traits.limit == ProviderLimit(most=100, per_seconds=60)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.channel_gate import OpenGate
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
 from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, SendCommand
@@ -114,7 +115,7 @@ class World:
         self._planner = Planner(self.memory.begin_planning(), types)
         self._dispatcher = Dispatcher(self.memory.begin(), types, plan, lambda: UUID(int=next(ids)))
         store: Any = MemoryStore(self.memory)
-        self._worker = Deliverer(store, self.provider, types, self.clock, Lease(), lambda: 0.5)
+        self._worker = Deliverer(store, self.provider, types, self.clock, Lease(), OpenGate(), lambda: 0.5)
         self._handed = 0
         details = Details(**{"first_name": "Ada", "email": "ada@example.org"} | life.registered)
         self._say(*user.register(None, ADA, details, START.date()))

@@ -1,0 +1,220 @@
+"""May this worker call this provider now? Its circuit breaker, its limit, and how it was throttled, as all workers share them."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+from application.channel_states import ChannelState, SharedChannels
+from application.delivery_ports import Ambiguous, Answer, NotAccepted, Throttled
+from application.ports import StoreUnavailable
+from application.provider_limit import Grant, ProviderLimit
+
+LOOK_EVERY_SECONDS: Final = 1.0
+TALLY_SECONDS: Final = 30.0
+FEWEST_CALLS: Final = 10
+FAILING_SHARE: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 60.0
+NEVER: Final = float("-inf")
+KEY_CONFLICT: Final = "key_conflict"
+
+Refusal = Literal["breaker_open", "throttled", "limit", "stopped"]
+Turn = tuple[float, float]
+"""From when, and until when, a call may be begun."""
+
+log: Final = logging.getLogger(__name__)
+
+
+class Entered(Struct, frozen=True):
+    """A call may be begun now. A trial is what a half-open breaker lets through: its failure burns no try."""
+
+    trial: bool
+
+
+class Gate(Protocol):
+    """What stands between a worker and the provider."""
+
+    async def enter(self, messages: int) -> Entered | Refusal:
+        """Returns when a call with so many messages may be begun; or why none may be for a good while."""
+
+    async def leave(self, answers: Sequence[Answer] = ()) -> None:
+        """The call that was let in has ended with these answers; with none, it was not made after all."""
+
+    def stop(self) -> None:
+        """Let nobody in any more: who waits is told so."""
+
+
+class OpenGate:
+    """Of a provider that takes whatever comes."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    async def enter(self, messages: int) -> Entered | Refusal:
+        return "stopped" if self._stopped else Entered(trial=False)
+
+    async def leave(self, answers: Sequence[Answer] = ()) -> None:
+        pass
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+class ChannelGate:
+    """One worker's way to one provider, on its event loop. `monotonic` is in seconds."""
+
+    def __init__(
+        self,
+        channel: str,
+        shared: SharedChannels,
+        *,
+        limit: ProviderLimit | None,
+        concurrency: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._channel, self._shared, self._limit = channel, shared, limit
+        self._concurrency, self._monotonic = concurrency, monotonic
+        self._state, self._read_at = ChannelState(), NEVER
+        self._reading: asyncio.Task[None] | None = None
+        self._tally: deque[tuple[float, bool]] = deque()  # when a call ended, and whether it failed
+        self._throttled_at = NEVER
+        self._asking: deque[tuple[int, asyncio.Future[Turn | float]]] = deque()
+        self._leasing: asyncio.Task[None] | None = None
+        self._open_calls, self._one_left = 0, asyncio.Event()
+        self._stopped = False
+
+    async def enter(self, messages: int) -> Entered | Refusal:
+        """See Gate."""
+        patience_ends = self._monotonic() + LONGEST_WAIT_SECONDS
+        while not self._stopped:
+            state = await self._current()
+            if state.shut:
+                return "breaker_open" if state.breaker == "open" else "throttled"
+            if self._open_calls >= max(1, int(self._concurrency * state.share)):
+                self._one_left.clear()
+                await self._one_left.wait()
+            elif not (pause := await self._turn(messages)):
+                self._open_calls += 1
+                return Entered(trial=state.breaker == "half_open")
+            elif self._monotonic() + pause > patience_ends:
+                return "limit"
+            else:
+                await asyncio.sleep(min(pause, LOOK_EVERY_SECONDS))
+        return "stopped"
+
+    def stop(self) -> None:
+        """See Gate. Who waits for the limit hears of it within LOOK_EVERY_SECONDS."""
+        self._stopped = True
+        self._one_left.set()
+
+    async def leave(self, answers: Sequence[Answer] = ()) -> None:
+        """See Gate. Whatever it means for all, they are told before this returns."""
+        self._open_calls -= 1
+        self._one_left.set()
+        if not answers:
+            return
+        failed = all(map(_is_failure, answers))
+        throttling = [answer.retry_after_seconds for answer in answers if isinstance(answer, Throttled)]
+        now = self._monotonic()
+        if throttling:
+            if now - self._throttled_at >= LOOK_EVERY_SECONDS:
+                self._throttled_at = now
+                await self._tell(self._shared.throttled, throttling[0])
+        elif self._state.breaker == "half_open":
+            await self._tell(self._shared.trip if failed else self._shared.close)
+        elif self._state.breaker == "closed":
+            self._tally.append((now, failed))
+            if failed and self._failing(now):
+                await self._tell(self._shared.trip)
+
+    def _failing(self, now: float) -> bool:
+        while self._tally[0][0] < now - TALLY_SECONDS:
+            self._tally.popleft()
+        failures = sum(failed for _, failed in self._tally)
+        return len(self._tally) >= FEWEST_CALLS and failures >= FAILING_SHARE * len(self._tally)
+
+    async def _tell(self, what: Callable[..., ChannelState], *details: object) -> None:
+        """Everybody, and take up what they know then. Untold, the next failure tells it."""
+        try:
+            self._take_up(await asyncio.to_thread(what, self._channel, *details))
+        except StoreUnavailable as error:
+            log.warning("the state of channel %s could not be shared (%s)", self._channel, error)
+
+    # what all know
+
+    async def _current(self) -> ChannelState:
+        age = self._monotonic() - self._read_at
+        if age >= LOOK_EVERY_SECONDS or (self._state.shut and age >= self._state.shut_seconds):
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read())
+            if self._read_at == NEVER or self._state.shut:
+                await asyncio.shield(self._reading)
+        return self._state
+
+    async def _read(self) -> None:
+        try:
+            self._take_up(await asyncio.to_thread(self._shared.state, self._channel))
+        except StoreUnavailable:
+            self._read_at = self._monotonic()  # what was known holds on: without the store no lease covers a call for long
+        finally:
+            self._reading = None
+
+    def _take_up(self, state: ChannelState) -> None:
+        if state.breaker != self._state.breaker:
+            log.warning("the circuit breaker of channel %s is %s", self._channel, state.breaker.replace("_", " "))
+            self._tally.clear()
+        self._state, self._read_at = state, self._monotonic()
+
+    # what the limit grants
+
+    async def _turn(self, messages: int) -> float:
+        """0 in a turn of ours, else after how many seconds to ask again."""
+        if self._limit is None:
+            return 0.0
+        answer: asyncio.Future[Turn | float] = asyncio.get_running_loop().create_future()
+        self._asking.append((messages, answer))
+        if self._leasing is None:
+            self._leasing = asyncio.create_task(self._lease(self._limit))
+        found = await answer
+        if isinstance(found, float):
+            return found
+        begins, ends = found
+        if (early := begins - self._monotonic()) > 0:
+            await asyncio.sleep(early)
+        return 0.0 if self._monotonic() < ends else 0.001  # too late: the provider might count it in a later window
+
+    async def _lease(self, limit: ProviderLimit) -> None:
+        """For all who ask at once, as long as anybody does."""
+        try:
+            while self._asking:
+                asking = list(self._asking)
+                self._asking.clear()
+                asked_at = self._monotonic()
+                grant = await self._granted(limit, [messages for messages, _ in asking])
+                granted_at = self._monotonic()
+                turns: list[Turn | float] = [
+                    (granted_at + wait, asked_at + wait + grant.use_within_seconds) for wait in grant.delays
+                ]
+                turns += [grant.wait_seconds or 0.001] * (len(asking) - len(turns))
+                for (_, answer), turn in zip(asking, turns, strict=True):
+                    if not answer.done():
+                        answer.set_result(turn)
+        finally:
+            self._leasing = None
+
+    async def _granted(self, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
+        try:
+            return await asyncio.to_thread(partial(self._shared.take, self._channel, limit, calls))
+        except StoreUnavailable:
+            return Grant((), 0.0, LOOK_EVERY_SECONDS)
+
+
+def _is_failure(answer: Answer) -> bool:
+    """Of the provider's, not of the message."""
+    if isinstance(answer, Ambiguous):
+        return not answer.error.startswith(KEY_CONFLICT)
+    return isinstance(answer, NotAccepted)

@@ -1,0 +1,72 @@
+"""What does everybody who calls a provider know of it: is its breaker open, was it throttled, how much may be asked of it?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+from application.provider_limit import Grant, ProviderLimit
+
+OPEN_SECONDS: Final = 30.0
+LEAST_SHARE: Final = 1 / 16
+WHOLE_AGAIN_SECONDS: Final = 60.0
+ONE_THROTTLING_SECONDS: Final = 1.0
+LONGEST_HOLD_SECONDS: Final = 60.0
+
+
+class ChannelState(Struct, frozen=True):
+    """Seconds are counted from when it was read."""
+
+    breaker: Literal["closed", "open", "half_open"] = "closed"
+    open_seconds: float = 0.0  # until the breaker lets a trial through
+    hold_seconds: float = 0.0  # until the provider, which throttled us, may be called again
+    share: float = 1.0  # of its limit and of the open calls: less after a throttling, creeping up again
+
+    @property
+    def shut(self) -> bool:
+        """No call may be begun."""
+        return self.breaker == "open" or self.hold_seconds > 0
+
+    @property
+    def shut_seconds(self) -> float:
+        return max(self.open_seconds, self.hold_seconds)
+
+
+UNTROUBLED: Final = ChannelState()
+"""Of a channel that nobody has called yet."""
+
+
+class SharedChannels(Protocol):
+    """The state of every channel, one for all workers and dispatchers. Blocks; every method may raise StoreUnavailable."""
+
+    def state(self, channel: str) -> ChannelState: ...
+
+    def states(self) -> Mapping[str, ChannelState]:
+        """Of the channels that were ever in trouble, or have a limit."""
+
+    def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
+        """What of the limit there is for these calls, each given by its number of messages."""
+
+    def trip(self, channel: str) -> ChannelState:
+        """Open the breaker for OPEN_SECONDS; one that is open stays so, and no longer."""
+
+    def close(self, channel: str) -> ChannelState:
+        """A trial went well."""
+
+    def throttled(self, channel: str, retry_after_seconds: float | None) -> ChannelState:
+        """Leave the provider alone for as long as it says, a minute at most; then ask less of it."""
+
+
+def crept_up(share: float, seconds: float) -> float:
+    """What a share has become so many seconds after it was lowered."""
+    return min(1.0, share + seconds / WHOLE_AGAIN_SECONDS)
+
+
+def lowered(share: float, seconds: float) -> float:
+    """Half of the share as it is now; what comes within a second of the last lowering is the same throttling."""
+    return share if seconds < ONE_THROTTLING_SECONDS else max(LEAST_SHARE, crept_up(share, seconds) / 2)
+
+
+def hold_seconds(retry_after_seconds: float | None, share: float) -> float:
+    """How long to leave it alone; where the provider does not say, the longer the oftener it throttles."""
+    return min(LONGEST_HOLD_SECONDS, 1 / share if retry_after_seconds is None else retry_after_seconds)

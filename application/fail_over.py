@@ -1,0 +1,47 @@
+"""Which due messages go on through another channel while theirs is not to be called?"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final
+
+from application.channel_plan import ChannelPlan
+from application.channel_states import ChannelState
+from application.dispatcher_ports import DispatcherWork, DueMessage
+from application.due_messages import DueMessages
+from application.ports import Group, NewEvents, Origin, Stream
+from domain import message_decisions
+from domain.scheduled_message import ScheduledMessage
+
+PAGE: Final = 1_000
+FAIL_OVER: Final = Origin(who="dispatcher", causation_id="breaker")
+
+
+class FailOver:
+    """A breaker that is not closed sends on those whose type has another channel, and of which no provider can have heard."""
+
+    def __init__(self, channels: ChannelPlan, rows: DueMessages) -> None:
+        self._channels, self._rows = channels, rows
+
+    def away_from(self, work: DispatcherWork, states: Mapping[str, ChannelState], now: datetime) -> bool:
+        """A page of each such channel, in the transaction of the dispatcher; whether there may be more."""
+        troubled = [name for name in self._channels.names if name in states and states[name].breaker != "closed"]
+        shut = {*troubled, *(name for name, state in states.items() if state.shut)}
+        return any(self._page(work, name, shut, now) for name in troubled)
+
+    def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], now: datetime) -> bool:
+        types = self._channels.failing_over(channel, self._rows.types, shut)
+        due = work.due(channel, self._rows.priorities, now, PAGE, types) if types else []
+        streams = work.load_messages([row.message_id for row in due]) if due else {}
+        groups = [group for row in due if (group := self._moved(row, streams[row.message_id], channel, shut))]
+        if not groups:
+            return False
+        work.append(groups, FAIL_OVER, now)
+        self._rows.look_up(work, [group.appends[0].stream_id for group in groups])
+        return len(due) == PAGE
+
+    def _moved(self, row: DueMessage, stream: Stream[ScheduledMessage], channel: str, shut: Collection[str]) -> Group | None:
+        message, to = stream.state, self._channels.next_channel(row.message_type, channel, shut)
+        if to is None or message is None or message.in_doubt or message.status not in ("scheduled", "retrying"):
+            return None
+        events = message_decisions.fail_over(message, from_channel=channel, to_channel=to)
+        return Group((NewEvents("messages", row.message_id, stream.version, tuple(events)),))

@@ -1,0 +1,149 @@
+"""How much may be asked of a provider now, by everybody who calls it together, and when may more be asked?"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+LONGEST_SLACK_SECONDS: Final = 1.0
+BUCKETS: Final = 60  # of a window: what was taken within one of them is remembered as one
+BURST_SECONDS: Final = 1.0
+DAY_SECONDS: Final = 86_400.0
+PACE_SECONDS: Final = 30.0
+FEWEST_AHEAD: Final = 10
+
+
+class ProviderLimit(Struct, frozen=True, kw_only=True):
+    """What a provider takes. `most`, of calls or of messages, within any `per_seconds`; `burst` of the same within any second."""
+
+    unit: Literal["calls", "messages"] = "calls"
+    most: int | None = None
+    per_seconds: float = 1.0
+    burst: int | None = None
+    spacing_seconds: float = 0.0  # between the beginnings of two calls
+    daily_quota: int | None = None  # messages a UTC day
+
+    @property
+    def windows(self) -> tuple[tuple[int, float], ...]:
+        """(the most, seconds) of each."""
+        both = ((self.most, self.per_seconds), (self.burst, BURST_SECONDS))
+        return tuple((most, seconds) for most, seconds in both if most is not None)
+
+    def weight(self, messages: int) -> int:
+        """What a call with so many messages takes of a window."""
+        return messages if self.unit == "messages" else 1
+
+    def messages_ahead(self, bulk: int) -> int | None:
+        """How many messages to hand out at once, as many as leave in half a minute or so; None without a limit that says so."""
+        found = [max(min(most, FEWEST_AHEAD), most * min(1.0, PACE_SECONDS / seconds)) for most, seconds in self.windows]
+        if self.spacing_seconds:
+            found.append(max(1.0, PACE_SECONDS / self.spacing_seconds))
+        if not found:
+            return None
+        a_call = bulk if self.unit == "calls" else 1
+        return max(bulk, math.ceil(min(found) * a_call))
+
+
+class Taken(Struct, frozen=True, array_like=True):
+    """So much was granted up to this instant, since the one before it."""
+
+    at: float  # Unix seconds
+    units: int
+
+
+class Usage(Struct, frozen=True):
+    """What of a limit is used up; kept in one place for everybody."""
+
+    windows: dict[str, tuple[Taken, ...]] = {}  # a window's seconds → what was taken within it, oldest first
+    next_call_at: float = 0.0
+    day: int = 0  # since 1970
+    of_quota: int = 0
+
+
+class Grant(Struct, frozen=True):
+    """The first `len(delays)` of the calls asked for may be made: each after its delay, and within `use_within_seconds` of it.
+
+    When none may be made, ask again in `wait_seconds`.
+    """
+
+    delays: tuple[float, ...]  # seconds
+    use_within_seconds: float
+    wait_seconds: float
+
+
+def slack_seconds(limit: ProviderLimit) -> float:
+    """How long a grant may be used. The windows are reckoned longer by twice as much, for its use and its way to the provider."""
+    return min([LONGEST_SLACK_SECONDS, *(seconds / 10 for _, seconds in limit.windows)])
+
+
+def take(usage: Usage, limit: ProviderLimit, calls: Sequence[int], now: datetime, share: float = 1.0) -> tuple[Usage, Grant]:
+    """Take what there is for these calls, each given by its number of messages, in their order.
+
+    Of each window at most `share` is used, more than 0 and at most 1. Together the grants of all callers never let the provider
+    see more than the limit within any window of its own.
+    """
+    at, slack = now.timestamp(), slack_seconds(limit)
+    usage = _today(usage, at)
+    delays: list[float] = []
+    wait = 0.0
+    for messages in calls:
+        begins = max(at, usage.next_call_at) if limit.spacing_seconds else at
+        too_far = begins - at if begins - at > slack else 0.0
+        if wait := max(too_far, _quota_wait(usage, limit, messages, at), _windows_wait(usage, limit, messages, share, at)):
+            break
+        delays.append(begins - at)
+        usage = _used(usage, limit, messages, begins)
+    return usage, Grant(tuple(delays), slack, 0.0 if delays else wait)
+
+
+def _today(usage: Usage, at: float) -> Usage:
+    day = int(at // DAY_SECONDS)
+    return usage if usage.day == day else replace(usage, day=day, of_quota=0)
+
+
+def _quota_wait(usage: Usage, limit: ProviderLimit, messages: int, at: float) -> float:
+    """Seconds until the quota is whole again, where there is too little left of it."""
+    if limit.daily_quota is None or usage.of_quota + messages <= limit.daily_quota:
+        return 0.0
+    return DAY_SECONDS - at % DAY_SECONDS
+
+
+def _windows_wait(usage: Usage, limit: ProviderLimit, messages: int, share: float, at: float) -> float:
+    """Seconds until every window has room for a call with so many messages."""
+    weight, slack = limit.weight(messages), slack_seconds(limit)
+    waits = [0.0]
+    for most, seconds in limit.windows:
+        reckoned = seconds + 2 * slack
+        inside = [taken for taken in usage.windows.get(_key(seconds), ()) if taken.at > at - reckoned]
+        free = max(weight, int(most * share)) - sum(taken.units for taken in inside)
+        for taken in inside:
+            if free >= weight:
+                break
+            free += taken.units
+            waits.append(taken.at + reckoned - at)
+    return max(waits)
+
+
+def _used(usage: Usage, limit: ProviderLimit, messages: int, begins: float) -> Usage:
+    windows = dict(usage.windows)
+    for _, seconds in limit.windows:
+        reckoned = seconds + 2 * slack_seconds(limit)
+        taken = [one for one in windows.get(_key(seconds), ()) if one.at > begins - reckoned]
+        units = limit.weight(messages)
+        # What lies close together is counted as if it were all as late as the last of it.
+        if len(taken) > 1 and begins - taken[-2].at < seconds / BUCKETS:
+            units += taken.pop().units
+        windows[_key(seconds)] = (*taken, Taken(begins, units))
+    return replace(
+        usage,
+        windows=windows,
+        next_call_at=begins + limit.spacing_seconds,
+        of_quota=usage.of_quota + messages,
+    )
+
+
+def _key(seconds: float) -> str:
+    return f"{seconds:g}"

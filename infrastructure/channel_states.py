@@ -1,0 +1,111 @@
+"""Where are a provider's breaker, limit and throttling kept, for all processes at once and by the database's clock?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from psycopg import Cursor
+from psycopg.types.json import Jsonb
+
+from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, crept_up, hold_seconds, lowered
+from application.provider_limit import Grant, ProviderLimit, Usage, take
+from infrastructure.database import Database, Row
+
+NEVER_LOWERED_SECONDS: Final = 1e9
+STATES: Final = """
+    SELECT channel,
+           CASE WHEN open_until IS NULL THEN 'closed' WHEN open_until > clock_timestamp() THEN 'open' ELSE 'half_open' END,
+           coalesce(greatest(extract(epoch FROM open_until - clock_timestamp()), 0), 0)::float8,
+           coalesce(greatest(extract(epoch FROM hold_until - clock_timestamp()), 0), 0)::float8,
+           share::float8,
+           coalesce(extract(epoch FROM clock_timestamp() - lowered_at), 0)::float8
+    FROM channel_states"""
+STATE: Final = STATES + " WHERE channel = %b"
+LOCK: Final = """
+    INSERT INTO channel_states (channel) VALUES (%b) ON CONFLICT (channel) DO UPDATE SET channel = excluded.channel
+    RETURNING usage, share, lowered_at, clock_timestamp()"""
+USE: Final = "UPDATE channel_states SET usage = %b WHERE channel = %b"
+TRIP: Final = """
+    INSERT INTO channel_states (channel, open_until, trips) VALUES (%b, clock_timestamp() + %b * interval '1 second', 1)
+    ON CONFLICT (channel) DO UPDATE SET open_until = excluded.open_until, trips = channel_states.trips + 1
+    WHERE channel_states.open_until IS NULL OR channel_states.open_until <= clock_timestamp()"""
+CLOSE: Final = "UPDATE channel_states SET open_until = NULL WHERE channel = %b AND open_until <= clock_timestamp()"
+LOWER: Final = "UPDATE channel_states SET share = %b, lowered_at = %b WHERE channel = %b"
+HOLD: Final = "UPDATE channel_states SET hold_until = greatest(hold_until, %b) WHERE channel = %b"
+
+
+class _Locked(Struct, frozen=True):
+    usage: Usage
+    share: float
+    lowered_seconds: float  # ago
+    now: datetime
+
+
+class PostgresChannels:
+    """`application.channel_states.SharedChannels` on the table `channel_states`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def state(self, channel: str) -> ChannelState:
+        with self._database.cursor() as cursor:
+            return _state(cursor, channel)
+
+    def states(self) -> Mapping[str, ChannelState]:
+        with self._database.cursor() as cursor:
+            return channel_states(cursor)
+
+    def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
+        with self._database.transaction() as cursor:
+            row = _locked(cursor, channel)
+            usage, grant = take(row.usage, limit, calls, row.now, crept_up(row.share, row.lowered_seconds))
+            if grant.delays:
+                cursor.execute(USE, (Jsonb(msgspec.to_builtins(usage)), channel), prepare=True)
+        return grant
+
+    def trip(self, channel: str) -> ChannelState:
+        with self._database.cursor() as cursor:
+            cursor.execute(TRIP, (channel, OPEN_SECONDS), prepare=True)
+            return _state(cursor, channel)
+
+    def close(self, channel: str) -> ChannelState:
+        with self._database.cursor() as cursor:
+            cursor.execute(CLOSE, (channel,), prepare=True)
+            return _state(cursor, channel)
+
+    def throttled(self, channel: str, retry_after_seconds: float | None) -> ChannelState:
+        with self._database.transaction() as cursor:
+            row = _locked(cursor, channel)
+            share = lowered(row.share, row.lowered_seconds)
+            if share != row.share:
+                cursor.execute(LOWER, (share, row.now, channel), prepare=True)
+            cursor.execute(HOLD, (row.now + timedelta(seconds=hold_seconds(retry_after_seconds, share)), channel), prepare=True)
+            return _state(cursor, channel)
+
+
+def channel_states(cursor: Cursor[Row]) -> dict[str, ChannelState]:
+    """Every channel's, in the transaction of a dispatcher, say."""
+    cursor.execute(STATES, prepare=True)
+    return {channel: _of_row(row) for channel, *row in cursor}
+
+
+def _state(cursor: Cursor[Row], channel: str) -> ChannelState:
+    cursor.execute(STATE, (channel,), prepare=True)
+    row = cursor.fetchone()
+    return _of_row(row[1:]) if row else UNTROUBLED
+
+
+def _of_row(row: Sequence[Any]) -> ChannelState:
+    breaker, open_seconds, hold, share, lowered_seconds = row
+    return ChannelState(breaker, open_seconds, hold, crept_up(share, lowered_seconds))
+
+
+def _locked(cursor: Cursor[Row], channel: str) -> _Locked:
+    """Its row, ours until the transaction ends, and the time after it became ours."""
+    cursor.execute(LOCK, (channel,), prepare=True)
+    usage, share, lowered_at, now = cursor.fetchall()[0]
+    return _Locked(
+        msgspec.convert(usage, Usage), share, (now - lowered_at).total_seconds() if lowered_at else NEVER_LOWERED_SECONDS, now
+    )
