@@ -14,10 +14,13 @@ ONE_THROTTLING_SECONDS: Final = 1.0
 LONGEST_HOLD_SECONDS: Final = 60.0
 
 
+Breaker = Literal["closed", "open", "half_open"]
+
+
 class ChannelState(Struct, frozen=True):
     """Seconds are counted from when it was read."""
 
-    breaker: Literal["closed", "open", "half_open"] = "closed"
+    breaker: Breaker = "closed"
     open_seconds: float = 0.0  # until the breaker lets a trial through
     hold_seconds: float = 0.0  # until the provider, which throttled us, may be called again
     share: float = 1.0  # of its limit and of the open calls: less after a throttling, creeping up again
@@ -62,9 +65,9 @@ def crept_up(share: float, seconds: float) -> float:
     return min(1.0, share + seconds / WHOLE_AGAIN_SECONDS)
 
 
-def lowered(share: float, seconds: float) -> float:
-    """Half of the share as it is now; what comes within a second of the last lowering is the same throttling."""
-    return share if seconds < ONE_THROTTLING_SECONDS else max(LEAST_SHARE, crept_up(share, seconds) / 2)
+def lowered(share: float, seconds: float) -> float | None:
+    """Half of what a share has become; None within a second of its last lowering, as that is the same throttling."""
+    return None if seconds < ONE_THROTTLING_SECONDS else max(LEAST_SHARE, crept_up(share, seconds) / 2)
 
 
 def hold_seconds(retry_after_seconds: float | None, share: float) -> float:

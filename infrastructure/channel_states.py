@@ -79,9 +79,10 @@ class PostgresChannels:
         with self._database.transaction() as cursor:
             row = _locked(cursor, channel)
             share = lowered(row.share, row.lowered_seconds)
-            if share != row.share:
+            if share is not None:
                 cursor.execute(LOWER, (share, row.now, channel), prepare=True)
-            cursor.execute(HOLD, (row.now + timedelta(seconds=hold_seconds(retry_after_seconds, share)), channel), prepare=True)
+            hold = timedelta(seconds=hold_seconds(retry_after_seconds, row.share if share is None else share))
+            cursor.execute(HOLD, (row.now + hold, channel), prepare=True)
             return _state(cursor, channel)
 
 

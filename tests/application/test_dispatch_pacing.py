@@ -2,12 +2,31 @@
 
 from uuid import UUID
 
+import pytest
 from msgspec.structs import replace
 
+from application.channel_states import ChannelState
 from application.dispatcher_ports import InFlight
+from application.provider_limit import ProviderLimit
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
-from tests.application.dispatch_stories import BEFORE, BLIND, DUE, SINK, dispatcher, dispatches, message, run, schedule, scheduled
+from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageReleased, SendRequested
+from tests.application.dispatch_stories import (
+    BEFORE,
+    BLIND,
+    DUE,
+    SECOND,
+    SINK,
+    dispatcher,
+    dispatches,
+    events_of,
+    message,
+    repeated,
+    requested,
+    run,
+    schedule,
+    scheduled,
+)
 from tests.fake_dispatcher_work import Memory
 
 
@@ -55,3 +74,91 @@ def test_all_channels_share_what_room_is_left() -> None:
     fill(memory, 9_985, channel="third")
     run(dispatcher(memory, SINK, BLIND, types=types, by_type={"OTHER": ("blind",)}), DUE)
     assert sum(len(handed.message_ids) for handed in dispatches(memory)) == 15
+
+
+OPEN, HALF_OPEN = ChannelState("open", open_seconds=20), ChannelState("half_open")
+HELD = ChannelState(hold_seconds=5, share=0.5)
+SPARE = replace(SINK, name="spare")
+
+
+def test_a_channel_with_a_limit_gets_no_more_than_leaves_soon() -> None:
+    memory = Memory()
+    schedule(memory, range(1, 201))
+    leader = dispatcher(memory, replace(SINK, limit=ProviderLimit(most=100, per_seconds=60)))
+    for members, handed in ((0, 50), (25, 50), (24, 76)):
+        memory.flights.clear()
+        fill(memory, members)
+        run(leader, DUE)
+        assert sum(len(one.message_ids) for one in dispatches(memory)) == handed
+
+
+@pytest.mark.parametrize(("state", "handed"), [(OPEN, 0), (HELD, 0), (HALF_OPEN, 1), (ChannelState(share=0.5), 300)], ids=str)
+def test_a_channel_in_trouble_gets_nothing_and_a_half_open_one_a_trial(state: ChannelState, handed: int) -> None:
+    memory = Memory()
+    memory.states["sink"] = state
+    schedule(memory, range(1, 301))
+    run(dispatcher(memory), DUE)
+    assert sum(len(one.message_ids) for one in dispatches(memory)) == handed
+
+
+def test_a_half_open_channel_gets_one_trial_at_a_time() -> None:
+    memory = Memory()
+    memory.states["sink"] = HALF_OPEN
+    schedule(memory, [1])
+    fill(memory, 1)
+    run(dispatcher(memory), DUE)
+    assert dispatches(memory) == []
+
+
+def test_when_the_breaker_has_closed_the_backlog_goes_by_due_instant() -> None:
+    memory = Memory()
+    memory.states["sink"] = OPEN
+    schedule(memory, [3], due_at=DUE)
+    schedule(memory, [1], due_at=DUE - 2 * SECOND)
+    schedule(memory, [2], due_at=DUE - SECOND)
+    leader = dispatcher(memory, replace(SINK, bulk=1))
+    run(leader, DUE)
+    assert dispatches(memory) == []
+    memory.states["sink"] = ChannelState()
+    run(leader, DUE)
+    assert [one.message_ids for one in dispatches(memory)] == [(message(1), message(2), message(3))]
+
+
+def test_what_waits_for_a_shut_channel_goes_on_through_the_next_of_its_type() -> None:
+    memory = Memory()
+    memory.states["sink"] = OPEN
+    schedule(memory, [1, 2])
+    types = MessageTypes(BIRTHDAY, replace(BIRTHDAY, name="OTHER"))
+    memory.write("messages", message(3), replace(scheduled(3), message_type="OTHER"), now=BEFORE)
+    run(dispatcher(memory, SINK, SPARE, types=types, by_type={"BIRTHDAY": ("sink", "spare")}), DUE)
+    assert [(one.channel, set(one.message_ids)) for one in dispatches(memory)] == [("spare", {message(1), message(2)})]
+    over = [event for event in events_of(memory, message(1)) if isinstance(event, FailedOver)]
+    assert [(event.from_channel, event.to_channel) for event in over] == [("sink", "spare")]
+    assert not any(isinstance(event, FailedOver) for event in events_of(memory, message(3)))
+
+
+def test_nothing_fails_over_to_a_channel_that_is_shut_as_well_or_only_because_it_was_throttled() -> None:
+    for states in ({"sink": OPEN, "spare": OPEN}, {"sink": OPEN, "spare": HELD}, {"sink": HELD}):
+        memory = Memory()
+        memory.states.update(states)
+        schedule(memory, [1])
+        run(dispatcher(memory, SINK, SPARE, by_type={"BIRTHDAY": ("sink", "spare")}), DUE)
+        assert len(events_of(memory, message(1))) == 1
+
+
+def test_what_may_have_been_accepted_waits_for_its_own_channel() -> None:
+    memory = Memory()
+    schedule(memory, [1])
+    leader = dispatcher(memory, SINK, SPARE, by_type={"BIRTHDAY": ("sink", "spare")})
+    run(leader, DUE)
+    first = dispatches(memory)[0]
+    dispatch_id = requested(memory)[0].stream_id
+    doubt = DeliveryInDoubt(**repeated(), reason="timeout", channel="sink", dispatch_id=dispatch_id)
+    again = SendRequested(**repeated(), attempt=1, channel="sink", dispatch_id=UUID(int=99), repeat_of=dispatch_id)
+    back = MessageReleased(**repeated(), dispatch_id=UUID(int=99), reason="breaker_open")
+    memory.write("messages", first.message_ids[0], doubt, again, back, now=DUE)
+    memory.flights.clear()
+    memory.states["sink"] = OPEN
+    run(leader, DUE + SECOND)
+    assert isinstance(events_of(memory, message(1))[-1], MessageReleased)
+    assert memory.due[message(1)].channel == "sink"

@@ -134,3 +134,68 @@ def test_a_wrong_line_of_the_settings_file_is_named(tmp_path, text, named):
     file.write_text(text)
     with pytest.raises(WrongSettings, match=named):
         read_settings({"NINEBELL_CONFIG": str(file)})
+
+
+TWO_CHANNELS = """
+[types.BIRTHDAY]
+channels = ["http", "backup"]
+[channels.http]
+bulk = 50
+rate = {recipients = 100, per = "60s", burst = 60}
+spacing_ms = 20
+daily_quota = 50000
+key_lifetime = "48h"
+[channels.backup]
+kind = "smtp"
+concurrency = 4
+smtp = {host = "mail.example.com", sender = "us@example.com"}
+"""
+
+
+def in_file(tmp_path, text, **environment):
+    file = tmp_path / "ninebell.toml"
+    file.write_text(text)
+    return read_settings({"NINEBELL_CONFIG": str(file), **environment})
+
+
+def test_a_type_may_go_through_several_channels_each_called_in_its_own_way(tmp_path):
+    settings = in_file(tmp_path, TWO_CHANNELS, NINEBELL_HTTP_URL="http://127.0.0.1/send")
+    sink, http, backup = settings.channels_in_use
+    assert (sink.name, http.name, backup.name) == ("sink", "http", "backup")
+    assert (http.kind, http.url, http.traits.idempotent, http.traits.bulk) == ("http", "http://127.0.0.1/send", True, 50)
+    assert http.traits.limit == ProviderLimit(
+        unit="messages", most=100, per_seconds=60, burst=60, spacing_seconds=0.02, daily_quota=50_000
+    )
+    assert http.traits.key_lifetime == timedelta(hours=48)
+    assert (backup.kind, backup.traits.idempotent, backup.traits.bulk, backup.traits.concurrency) == ("smtp", False, 1, 4)
+    assert (backup.smtp.host, backup.smtp.port, backup.smtp.tls) == ("mail.example.com", 587, "starttls")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[types.BIRTHDAY]\nchannels = ["backup"]\n', "channels.backup.kind must be given"),
+        ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "http"\n', "channels.b.url must be given"),
+        ('[types.BIRTHDAY]\nchannels = ["smtp"]\n', "channels.smtp.smtp must be given"),
+        ("[types.BIRTHDAY]\nchannels = []\n", "types.BIRTHDAY.channels"),
+        ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "fax"\n', "channels.b.kind"),
+        (
+            '[channels.sink]\nbulk = 100\nrate = {recipients = 50, per = "60s"}\n',
+            "rate.recipients .50. must not be less than the 100",
+        ),
+        ("[channels.sink]\nbulk = 100\ndaily_quota = 50\n", "daily_quota .50. must not be less than the 100"),
+        ("[channels.sink]\ncall_timeout_seconds = 20\n", "must be above the call time-out .20 s."),
+        (
+            '[types.BIRTHDAY]\nchannels = ["smtp"]\n[channels.smtp]\nsmtp = {host = "m", sender = "a@b", user = "u"}\n',
+            "go together",
+        ),
+        (
+            '[types.BIRTHDAY]\nchannels = ["smtp"]\n[channels.smtp]\nidempotent = true\nsmtp = {host = "m", sender = "a@b"}\n',
+            "idempotent means nothing to SMTP",
+        ),
+    ],
+    ids=["no-kind", "no-url", "no-server", "none", "fax", "call-above-rate", "call-above-quota", "lease", "login", "smtp-key"],
+)
+def test_channels_that_can_not_work_are_refused(tmp_path, text, named):
+    with pytest.raises(WrongSettings, match=named):
+        in_file(tmp_path, text)

@@ -1,0 +1,124 @@
+"""Does a provider never see more than it takes, in any window of its own, and is what it takes made use of?"""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.provider_limit import Grant, ProviderLimit, Usage, slack_seconds, take
+
+NOW = datetime(2027, 5, 15, 8, tzinfo=UTC)
+HUNDRED_A_MINUTE = ProviderLimit(most=100, per_seconds=60)
+LIMITS = [
+    HUNDRED_A_MINUTE,
+    ProviderLimit(most=5, per_seconds=1),
+    ProviderLimit(most=40, per_seconds=20, burst=7),
+    ProviderLimit(unit="messages", most=30, per_seconds=10),
+]
+
+
+def asked(usage: Usage, limit: ProviderLimit, calls: list[int], seconds: float, share: float = 1.0) -> tuple[Usage, Grant]:
+    return take(usage, limit, calls, NOW + timedelta(seconds=seconds), share)
+
+
+@given(
+    limit=st.sampled_from(LIMITS),
+    asking=st.lists(
+        st.tuples(st.floats(0, 15), st.lists(st.integers(1, 8), min_size=1, max_size=60), st.floats(0, 1), st.floats(0, 1)),
+        min_size=1,
+        max_size=25,
+    ),
+)
+def test_no_window_of_the_providers_holds_more_than_the_limit(
+    limit: ProviderLimit, asking: list[tuple[float, list[int], float, float]]
+) -> None:
+    """Whenever in its time a grant is used, and however long a call is on its way."""
+    usage, at, slack = Usage(), 0.0, slack_seconds(limit)
+    arrived: list[tuple[float, int]] = []
+    for pause, calls, used_after, on_its_way in asking:
+        at += pause
+        usage, grant = asked(usage, limit, calls, at)
+        assert grant.delays or grant.wait_seconds > 0
+        arrived += [
+            (at + delay + used_after * slack + on_its_way * slack, limit.weight(calls[place]))
+            for place, delay in enumerate(grant.delays)
+        ]
+    for most, seconds in limit.windows:
+        for start, _ in arrived:
+            inside = sum(units for instant, units in arrived if start <= instant < start + seconds)
+            assert inside <= most
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+def test_at_least_four_fifths_of_a_limit_are_used_by_who_always_asks(limit: ProviderLimit) -> None:
+    usage, at, granted = Usage(), 0.0, 0
+    span = 50 * limit.per_seconds
+    while at < span:
+        usage, grant = asked(usage, limit, [1] * 10, at)
+        granted += len(grant.delays)
+        at += grant.wait_seconds or 0.01
+    assert granted >= 0.8 * (limit.most or 0) * span / limit.per_seconds
+
+
+def test_who_waits_as_long_as_told_gets_something() -> None:
+    usage, _ = asked(Usage(), HUNDRED_A_MINUTE, [1] * 100, 0)
+    usage, refused = asked(usage, HUNDRED_A_MINUTE, [1], 10)
+    assert refused == Grant((), 1.0, 52.0)
+    _, granted = asked(usage, HUNDRED_A_MINUTE, [1], 10 + refused.wait_seconds)
+    assert granted.delays == (0.0,)
+
+
+def test_calls_are_granted_in_their_order_and_none_overtakes_a_larger_one() -> None:
+    limit = ProviderLimit(unit="messages", most=10, per_seconds=60)
+    usage, grant = asked(Usage(), limit, [4, 4, 4, 1], 0)
+    assert len(grant.delays) == 2
+    assert len(asked(usage, limit, [1, 1, 1], 0)[1].delays) == 2
+
+
+def test_calls_begin_apart_from_each_other_whoever_makes_them() -> None:
+    limit = ProviderLimit(most=100, per_seconds=60, spacing_seconds=0.4)
+    usage, first = asked(Usage(), limit, [1] * 5, 0)
+    assert first.delays == pytest.approx((0.0, 0.4, 0.8))  # no grant is made for later than it could be used
+    usage, second = asked(usage, limit, [1], 0)
+    assert not second.delays
+    assert second.wait_seconds == pytest.approx(1.2)
+    assert asked(usage, limit, [1], 0.5)[1].delays == pytest.approx((0.7,))
+
+
+def test_a_quota_of_the_day_is_whole_again_at_midnight() -> None:
+    limit = ProviderLimit(daily_quota=10)
+    usage, grant = asked(Usage(), limit, [6, 6], 0)
+    assert len(grant.delays) == 1
+    usage, refused = asked(usage, limit, [6], 3600)
+    assert refused.wait_seconds == 15 * 3600
+    assert len(asked(usage, limit, [6], 16 * 3600)[1].delays) == 1
+
+
+def test_a_share_of_the_limit_is_never_less_than_one_call() -> None:
+    assert len(asked(Usage(), HUNDRED_A_MINUTE, [1] * 100, 0, share=0.25)[1].delays) == 25
+    assert len(asked(Usage(), ProviderLimit(most=3, per_seconds=60), [1, 1], 0, share=0.1)[1].delays) == 1
+
+
+def test_what_is_kept_does_not_grow_with_the_calls() -> None:
+    usage = Usage()
+    for number in range(10_000):
+        usage, _ = asked(usage, ProviderLimit(most=1_000_000, per_seconds=60), [1], number / 100)
+    assert len(usage.windows["60"]) < 150
+
+
+@pytest.mark.parametrize(
+    ("limit", "bulk", "messages"),
+    [
+        (ProviderLimit(daily_quota=10), 1, None),
+        (HUNDRED_A_MINUTE, 1, 50),
+        (HUNDRED_A_MINUTE, 10, 500),
+        (ProviderLimit(unit="messages", most=100, per_seconds=60), 10, 50),
+        (ProviderLimit(most=5, per_seconds=1), 1, 5),
+        (ProviderLimit(most=1_000, per_seconds=86_400), 1, 10),
+        (ProviderLimit(spacing_seconds=60), 7, 7),
+    ],
+    ids=["only-a-quota", "calls", "bulk-calls", "recipients", "a-second", "a-day", "spacing"],
+)
+def test_no_more_is_handed_out_than_leaves_soon(limit: ProviderLimit, bulk: int, messages: int | None) -> None:
+    assert limit.messages_ahead(bulk) == messages

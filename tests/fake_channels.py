@@ -1,0 +1,74 @@
+"""What would everybody know of a provider if it were kept in memory?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from application.channel_states import OPEN_SECONDS, UNTROUBLED, Breaker, ChannelState, crept_up, hold_seconds, lowered
+from application.ports import StoreUnavailable
+from application.provider_limit import Grant, ProviderLimit, Usage, take
+
+START = datetime(2027, 5, 15, 8, tzinfo=UTC)
+LONG_AGO = -1e9
+
+
+class _Known:
+    def __init__(self) -> None:
+        self.open_until: float | None = None
+        self.hold_until, self.lowered_at, self.share = LONG_AGO, LONG_AGO, 1.0
+        self.usage = Usage()
+
+
+class MemoryChannels:
+    """SharedChannels whose clock a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.away = False
+        self.trips = 0
+        self._known: dict[str, _Known] = {}
+
+    def state(self, channel: str) -> ChannelState:
+        if self.away:
+            raise StoreUnavailable
+        known = self._known.get(channel)
+        return self._shown(known) if known else UNTROUBLED
+
+    def states(self) -> Mapping[str, ChannelState]:
+        return {channel: self._shown(known) for channel, known in self._known.items()}
+
+    def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
+        if self.away:
+            raise StoreUnavailable
+        known, now = self._of(channel), START + timedelta(seconds=self.seconds)
+        known.usage, grant = take(known.usage, limit, calls, now, crept_up(known.share, self.seconds - known.lowered_at))
+        return grant
+
+    def trip(self, channel: str) -> ChannelState:
+        known = self._of(channel)
+        if known.open_until is None or known.open_until <= self.seconds:
+            known.open_until = self.seconds + OPEN_SECONDS
+            self.trips += 1
+        return self.state(channel)
+
+    def close(self, channel: str) -> ChannelState:
+        known = self._of(channel)
+        if known.open_until is not None and known.open_until <= self.seconds:
+            known.open_until = None
+        return self.state(channel)
+
+    def throttled(self, channel: str, retry_after_seconds: float | None) -> ChannelState:
+        known = self._of(channel)
+        share = lowered(known.share, self.seconds - known.lowered_at)
+        if share is not None:
+            known.share, known.lowered_at = share, self.seconds
+        known.hold_until = max(known.hold_until, self.seconds + hold_seconds(retry_after_seconds, known.share))
+        return self.state(channel)
+
+    def _of(self, channel: str) -> _Known:
+        return self._known.setdefault(channel, _Known())
+
+    def _shown(self, known: _Known) -> ChannelState:
+        left = 0.0 if known.open_until is None else max(0.0, known.open_until - self.seconds)
+        breaker: Breaker = "closed" if known.open_until is None else "open" if left else "half_open"
+        share = crept_up(known.share, self.seconds - known.lowered_at)
+        return ChannelState(breaker, left, max(0.0, known.hold_until - self.seconds), share)
