@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 from uuid import UUID
@@ -14,12 +14,13 @@ from application.delivery_ports import Letter
 from application.ports import Stream
 from application.texts import Render, own_words
 from domain.delivery_policy import send_before
-from domain.dispatch import Dispatch
+from domain.dispatch import Dispatch, requested_at
 from domain.message_type import MessageType, NoSuchOccasion, Rendered
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 
 log: Final = logging.getLogger(__name__)
+KEY_LIFETIME: Final = "key_lifetime"
 
 
 class Prepared(Struct, frozen=True):
@@ -58,6 +59,7 @@ class Decision(Struct, frozen=True):
     now: datetime
     steady: bool  # else nothing is too late
     render: Render = own_words
+    key_lifetime: timedelta | None = None  # where the provider's knowing a key is all that clears a doubt
 
 
 def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, decision: Decision) -> Prepared | Outcome:
@@ -74,6 +76,8 @@ def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, de
     if decision.steady and decision.now >= too_late_from(message, kind):
         # What may have been accepted is not expired: it stays in doubt, for a person.
         return Doubtful("late_window") if message.in_doubt else TooLate()
+    if message.in_doubt and _key_is_forgotten(message, kind, decision):
+        return Doubtful(KEY_LIFETIME)
     if decision.only_to is not None and not fnmatchcase(user.email.casefold(), decision.only_to.casefold()):
         return Unwanted("not_allowed")
     return _rendered(message, message_id, user, kind, decision.render)
@@ -112,6 +116,15 @@ def repeated_dispatches(messages: Mapping[UUID, Stream[ScheduledMessage]]) -> se
 def too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
     """The instant from which it is not to be sent any more."""
     return message.send_before or send_before(message.occasion, message.timezone, message.due_at, kind.late_window)
+
+
+def _key_is_forgotten(message: ScheduledMessage, kind: MessageType, decision: Decision) -> bool:
+    """Whether the provider may no longer tell the same call from another one."""
+    if decision.key_lifetime is None or kind.doubt == "prefer_delivery":
+        return False
+    first = message.doubts[0]
+    used_at = (requested_at(first) if first else None) or message.due_at
+    return decision.now - used_at >= decision.key_lifetime
 
 
 def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: MessageType, render: Render) -> Prepared | Outcome:

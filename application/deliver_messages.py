@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 from uuid import UUID, uuid4
@@ -35,7 +35,8 @@ class Deliverer:
 
     `gate` lets calls through to the provider; `random` draws from [0, 1); `only_to` is a glob of the addresses that may be
     written to, for trials; `texts` gives what renders with the texts of this moment; `cap` is there if any type may write to an
-    address only so often for a day; `next_channel` says where a message of a type goes that this channel did not accept.
+    address only so often for a day; `next_channel` says where a message of a type goes that this channel did not accept;
+    past `key_lifetime` the provider may have forgotten a key, if that is all that clears a doubt.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class Deliverer:
         texts: Callable[[], Render] = lambda: own_words,
         cap: AddressCap | None = None,
         next_channel: Callable[[str], str | None] = lambda _message_type: None,
+        key_lifetime: timedelta | None = None,
     ) -> None:
         self._store, self._channel, self._types, self._clock = store, channel, types, clock
         self._liveness, self._gate, self._random, self._only_to = liveness, gate, random, only_to
-        self._texts, self._cap, self._next_channel = texts, cap, next_channel
+        self._texts, self._cap, self._next_channel, self._key_lifetime = texts, cap, next_channel, key_lifetime
         self._calls = BoundedCalls(channel.concurrency)
         self._told_to_end = threading.Event()
         self._calls_are_over = False
@@ -72,7 +74,9 @@ class Deliverer:
         messages = self._patiently(self._store.load_messages, members) if members else {}
         user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
         users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
-        decision = Decision(self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts))
+        decision = Decision(
+            self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts), self._key_lifetime
+        )
         firsts = self._dispatches_repeated(messages, started)
         current = {dispatch_id: _current(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
         waiting = {id_: message for ours in current.values() for id_, message in ours.items()}

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from application.channel_plan import ChannelPlan
-from application.claims import too_late_from
+from application.claims import KEY_LIFETIME, too_late_from
 from application.dispatch_messages import DISPATCHER, PAGE
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.ports import Begin, Followed, Group, NewEvents, Stream
@@ -21,7 +21,7 @@ from domain.scheduled_message import DeliveryInDoubt, ScheduledMessage
 REPEAT_AFTER: Final = timedelta(seconds=10)
 """The same for every doubt, so that those that wait are the end of the log and no more need be remembered."""
 
-FOR_OTHERS: Final = frozenset({WORKER_DEAD, "restored", "late_window"})
+FOR_OTHERS: Final = frozenset({WORKER_DEAD, "restored", "late_window", KEY_LIFETIME})
 """Doubts that recovery, or a person, sees to."""
 
 KEY_CONFLICT: Final = "key_conflict"

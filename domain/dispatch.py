@@ -1,5 +1,6 @@
 """Dispatch: one batch of messages for one channel and region, where claim and withdrawal meet and exactly one wins."""
 
+from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
 from uuid import UUID
 
@@ -94,6 +95,13 @@ def start(dispatch: Dispatch | None, worker: str, incarnation: UUID, claim_token
 def finish(dispatch: Dispatch | None, how: Literal["recorded", "worker_dead"]) -> list[DispatchEvent]:
     """Close a claimed dispatch; again is not news. Raises DispatchUnknown."""
     return [] if _known(dispatch).status == "finished" else [DispatchFinished(how=how)]
+
+
+def requested_at(dispatch_id: UUID) -> datetime | None:
+    """When a dispatch was requested, as its ID tells (UUIDv7, RFC 9562, 5.7); None for an ID of another kind."""
+    if dispatch_id.version != 7:
+        return None
+    return datetime.fromtimestamp((dispatch_id.int >> 80) / 1000, UTC)
 
 
 def _known(dispatch: Dispatch | None) -> Dispatch:

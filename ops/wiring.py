@@ -276,16 +276,28 @@ def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
     texts = RememberedTexts(PostgresTemplates(parts.database).newest, parts.types).render
     only_to = parts.settings.only_to
     cap = address_cap(parts.settings, parts.database, parts.keyring)
+    traits = parts.channels.traits(channel.name)
     gate = ChannelGate(
         channel.name,
         PostgresChannels(parts.database),
-        limit=parts.channels.traits(channel.name).limit,
+        limit=traits.limit,
         concurrency=channel.concurrency,
         monotonic=time.monotonic,
     )
     next_channel = partial(parts.channels.next_channel, channel=channel.name)
     return Deliverer(
-        parts.store, channel, parts.types, parts.clock, liveness, gate, random.random, only_to, texts, cap, next_channel
+        parts.store,
+        channel,
+        parts.types,
+        parts.clock,
+        liveness,
+        gate,
+        random.random,
+        only_to,
+        texts,
+        cap,
+        next_channel,
+        traits.key_lifetime if traits.idempotent and not traits.askable else None,
     )
 
 

@@ -132,6 +132,22 @@ async def test_a_doubt_does_not_expire_but_waits_for_a_person(scene: Scene) -> N
     assert (scene.message(id_).status, scene.last(id_).reason) == ("in_doubt", "late_window")
 
 
+@pytest.mark.parametrize(
+    ("after", "calls"), [(timedelta(hours=1, seconds=-1), 2), (timedelta(hours=1), 1)], ids=["lives", "over"]
+)
+async def test_past_the_life_of_its_key_a_doubt_waits_for_a_person(scene: Scene, after: timedelta, calls: int) -> None:
+    [id_] = scene.scheduled()
+    first = scene.requested(id_)
+    scene.provider.answers[id_] = [Ambiguous("timeout")]
+    worker = scene.worker(key_lifetime=timedelta(hours=1))
+    await scene.deliver(worker, first)
+    again = scene.requested(id_, repeat_of=first.dispatch_id)
+    scene.clock.time = DUE + after  # the first dispatch's ID tells no time: its message was not sent before it was due
+    await scene.deliver(worker, again)
+    assert len(scene.provider.calls) == calls
+    assert scene.message(id_).status == ("sent" if calls == 2 else "in_doubt")
+
+
 async def test_an_acceptance_that_comes_after_recovery_gave_up_the_worker_counts(scene: Scene) -> None:
     [id_] = scene.scheduled()
     command = scene.requested(id_)

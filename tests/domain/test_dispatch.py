@@ -1,11 +1,19 @@
 """Claim and withdrawal meet on one stream: does exactly one win?"""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from domain import dispatch
-from domain.dispatch import MOST_MEMBERS, DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
+from domain.dispatch import (
+    MOST_MEMBERS,
+    DispatchFinished,
+    DispatchMemberWithdrawn,
+    DispatchRequested,
+    DispatchStarted,
+    requested_at,
+)
 from domain.errors import AlreadyClaimed, BeingSent, DispatchUnknown
 from tests.given import given
 
@@ -78,3 +86,9 @@ def test_a_dispatch_nobody_requested_is_unknown(decide: object, arguments: tuple
 
 def test_facts_without_a_request_still_load() -> None:
     assert given(dispatch.evolve, WITHDRAWN, STARTED, DispatchFinished("recorded")).state is None
+
+
+def test_its_id_tells_when_a_dispatch_was_requested() -> None:
+    """The example of RFC 9562, A.6."""
+    assert requested_at(UUID("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")) == datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
+    assert requested_at(UUID(int=1)) is None
