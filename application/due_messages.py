@@ -90,7 +90,7 @@ class DueMessages:
         if message is None or message.status not in ("scheduled", "retrying"):
             return None
         channel = self._channels.channel_of(message.message_type, message.channel)
-        if message.in_doubt and not self._channels.clears_doubt(channel, message.message_type, self._types):
+        if message.waits_for_a_person and not self._channels.clears_doubt(channel, message.message_type, self._types):
             return None
         ready_at = message.due_at if message.status == "scheduled" else message.retry_at or message.due_at
         usual = self._send_before(message.message_type, message.occasion, message.timezone, message.due_at)

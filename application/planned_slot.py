@@ -165,10 +165,10 @@ class _Draft:
         message = self.streams.message(wanted.message_id)
         others = [known for each in self.slot.message_ids if each != wanted.message_id and (known := self.streams.message(each))]
         if message is None:
-            if wanted.send_before > self.slot.person.since and not any(map(_stands, others)):
+            if wanted.send_before > self.slot.person.since and not any(map(stands, others)):
                 self._schedule(wanted)
         elif message.status in decide.ALLOWED["reinstate"]:
-            if not self._over(wanted, message) and not any(map(_stands, others)):
+            if not self._over(wanted, message) and not any(map(stands, others)):
                 self._reinstate(wanted, message)
         elif message.pending and not message.in_doubt:
             if any(other.uses_year_up for other in others):
@@ -269,7 +269,7 @@ def _moved(wanted: WantedMessage, message: ScheduledMessage) -> bool:
     return not by_hand and (wanted.due_at, wanted.timezone) != (message.due_at, message.timezone)
 
 
-def _stands(message: ScheduledMessage) -> bool:
+def stands(message: ScheduledMessage) -> bool:
     """Whether it bars every other message of its slot."""
     return message.uses_year_up or message.pending
 

@@ -3,7 +3,7 @@
 Refusal
 ├── Unknown            UserUnknown, MessageUnknown, DispatchUnknown
 ├── Gone               UserErasedError
-├── Conflict           UserExists, AlreadyScheduled, AlreadyClaimed, BeingSent, AlreadySent
+├── Conflict           UserExists, AlreadyScheduled, AlreadyClaimed, BeingSent, AlreadySent, YearTaken
 │   └── NotAllowed     a command that this state does not take
 └── Invalid            fields that break a rule, every one of them named
 """
@@ -67,6 +67,10 @@ class BeingSent(Conflict):
 
 class AlreadySent(Conflict):
     """The message went out."""
+
+
+class YearTaken(Conflict):
+    """Another message of its type was sent, is on its way or is in doubt for this year, and one a year is the most."""
 
 
 class NotAllowed(Conflict):

@@ -38,12 +38,13 @@ ALLOWED: Final[dict[str, frozenset[Status]]] = {
     "fail": frozenset({"requested", "in_doubt"}),
     "release": frozenset({"requested", "in_doubt"}),
     "put_in_doubt": frozenset({"requested", "scheduled", "retrying"}),
-    "resolve_doubt": frozenset({"in_doubt"}),
+    "resolve_doubt": frozenset({"in_doubt", "scheduled", "retrying"}),
     "fail_over": frozenset({"scheduled", "retrying"}),
     "abandon": frozenset({"requested", "retrying", "in_doubt"}),
     "redrive": frozenset({"abandoned", "expired", "in_doubt"}),
 }
-"""From which states each command is taken; DESIGN §3 in one table. From requested, the first three need the dispatch given up."""
+"""From which states each command is taken; DESIGN §3 in one table. From requested, the first three need the dispatch given up;
+a doubt is also resolved where it has outlived a redrive or a repeat that failed."""
 
 
 def schedule(
@@ -144,7 +145,7 @@ def request(
     Raises MessageUnknown, NotAllowed.
     """
     known = _taken("request", message)
-    if known.in_doubt and not may_repeat:
+    if known.waits_for_a_person and not may_repeat:
         raise NotAllowed("request", known.status, "it may have been accepted already")
     return [
         SendRequested(
@@ -216,7 +217,10 @@ def put_in_doubt(message: ScheduledMessage | None, *, reason: str, channel: str,
 
 def resolve_doubt(message: ScheduledMessage | None, outcome: Literal["sent", "not_sent"], by: str) -> Events:
     """The provider was asked, or a person knows. Raises MessageUnknown, NotAllowed."""
-    return [DoubtResolved(**_repeated(_taken("resolve_doubt", message)), outcome=outcome, by=by)]
+    known = _taken("resolve_doubt", message)
+    if not known.in_doubt:
+        _refuse("resolve_doubt", known)
+    return [DoubtResolved(**_repeated(known), outcome=outcome, by=by)]
 
 
 def fail_over(message: ScheduledMessage | None, *, from_channel: str, to_channel: str) -> Events:
@@ -239,14 +243,22 @@ def abandon(message: ScheduledMessage | None, *, reason: Reason, error: str, dis
 
 
 def redrive(
-    message: ScheduledMessage | None, *, by: str, due_at: datetime, send_before: datetime, accept_duplicates: bool = False
+    message: ScheduledMessage | None,
+    *,
+    by: str,
+    due_at: datetime,
+    send_before: datetime,
+    reason: str = "",
+    accept_duplicates: bool = False,
 ) -> Events:
     """Try again what was given up. Whoever calls holds the once-a-year guard. Raises MessageUnknown, NotAllowed."""
     known = _taken("redrive", message)
     if known.in_doubt and not accept_duplicates:
         raise NotAllowed("redrive", known.status, "it may have been accepted already; accept duplicates to send it all the same")
     return [
-        MessageRedriven(message_type=known.message_type, timezone=known.timezone, due_at=due_at, by=by, send_before=send_before)
+        MessageRedriven(
+            message_type=known.message_type, timezone=known.timezone, due_at=due_at, by=by, reason=reason, send_before=send_before
+        )
     ]
 
 
@@ -271,7 +283,7 @@ def _taken(command: str, message: ScheduledMessage | None, given_up: UUID | None
 
 
 def _refuse(command: str, message: ScheduledMessage) -> NoReturn:
-    raise NotAllowed(command, message.status)
+    raise NotAllowed(command.replace("_", " "), message.status)
 
 
 def _current(message: ScheduledMessage, dispatch_id: UUID, command: str) -> bool:

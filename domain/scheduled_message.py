@@ -123,9 +123,10 @@ class MessageAbandoned(MessageEvent, frozen=True, kw_only=True, tag="message.aba
     dispatch_id: UUID | None  # whose answer said so
 
 
-class MessageRedriven(MessageEvent, frozen=True, kw_only=True, tag="message.redriven.v1"):
+class MessageRedriven(MessageEvent, frozen=True, kw_only=True, tag="message.redriven.v2"):
     by: str
     send_before: datetime
+    reason: str = ""  # in a few words of whoever did it
 
 
 ScheduledMessageEvent = (
@@ -192,12 +193,18 @@ class ScheduledMessage(Struct, frozen=True, kw_only=True):
     dispatch_id: UUID | None = None  # of the latest SendRequested
     attempted: bool = False  # a provider may have heard of it
     doubts: tuple[UUID | None, ...] = ()  # dispatches whose calls may have been accepted; None for a restored backup
+    duplicates_accepted: bool = False  # by whoever redrove it in doubt, until another doubt
     sent_at: datetime | None = None
 
     @property
     def in_doubt(self) -> bool:
         """Sticky: stays until accepted, looked up, or resolved."""
         return bool(self.doubts)
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """In doubt, and nobody has said that it may go out all the same."""
+        return self.in_doubt and not self.duplicates_accepted
 
     @property
     def pending(self) -> bool:
@@ -249,14 +256,14 @@ def evolve(message: ScheduledMessage | None, event: ScheduledMessageEvent) -> Sc
             return replace(message, status=status, retry_at=None, doubts=_without(message.doubts, event.dispatch_id))
         case DeliveryInDoubt():
             doubts = (*_without(message.doubts, event.dispatch_id), event.dispatch_id)
-            return replace(message, status=status, reason="doubt", attempted=True, doubts=doubts)
+            return replace(message, status=status, reason="doubt", attempted=True, doubts=doubts, duplicates_accepted=False)
         case DoubtResolved():
             return replace(message, status="sent" if event.outcome == "sent" else "retrying", retry_at=None, doubts=())
         case FailedOver():
             return replace(message, status=status, channel=event.to_channel)
         case MessageRedriven():
             again = {"due_at": event.due_at, "send_before": event.send_before, "retry_count": 0, "retry_at": None}
-            return replace(message, status=status, reason="", **again)
+            return replace(message, status=status, reason="", duplicates_accepted=message.in_doubt, **again)
         case LateResultRecorded():
             return message
         case _:

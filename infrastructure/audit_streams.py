@@ -24,6 +24,7 @@ _LEADS: Final[dict[str, Status]] = {
     **{stored_name(kind): status for kind, status in STATUS_AFTER.items()},
     f"{_RESOLVED} sent": "sent",
     f"{_RESOLVED} not_sent": "retrying",
+    "message.redriven.v1": "scheduled",  # without a reason, as it was stored at first
 }
 WORDS: Final[dict[str, sql.Composable]] = {
     "scheduled": sql.Literal(stored_name(MessageScheduled)),

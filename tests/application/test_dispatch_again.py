@@ -151,3 +151,16 @@ def test_a_redriven_message_keeps_the_late_window_it_was_given() -> None:
     memory.write("messages", message(1), redriven, now=again)
     run(leader, again + timedelta(minutes=2))
     assert isinstance(events_of(memory, message(1))[-1], MessageExpired)
+
+
+@pytest.mark.parametrize("doubtful", [False, True], ids=["redriven", "in doubt again"])
+def test_what_was_redriven_in_doubt_goes_out_even_where_nobody_can_clear_it(doubtful: bool) -> None:
+    memory, old, repeat = Memory(), UUID(int=901), UUID(int=902)
+    schedule(memory, [1])
+    request = SendRequested(**repeated(), attempt=1, channel=BLIND.name, dispatch_id=old)
+    doubt = DeliveryInDoubt(**repeated(), reason="timeout", channel=BLIND.name, dispatch_id=old)
+    redriven = MessageRedriven(**repeated(due_at=LATER), by="cli", send_before=LATER + timedelta(hours=12))
+    again = (replace(request, dispatch_id=repeat), replace(doubt, dispatch_id=repeat)) if doubtful else ()
+    memory.write("messages", message(1), request, doubt, redriven, *again, now=DUE)
+    run(dispatcher(memory, BLIND), LATER)
+    assert len(dispatches(memory)) == (0 if doubtful else 1)

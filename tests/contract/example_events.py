@@ -91,7 +91,7 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     DoubtResolved(**REPEATED, outcome="not_sent", by="key:operator"),
     FailedOver(**REPEATED, from_channel="http", to_channel="smtp"),
     MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400", dispatch_id=DISPATCH),
-    MessageRedriven(**REPEATED, by="cli", send_before=LATER),
+    MessageRedriven(**REPEATED, by="cli", send_before=LATER, reason="the provider was down"),
     DispatchRequested(channel="http", region="europe", message_ids=(MESSAGE, OTHER)),
     DispatchMemberWithdrawn(message_id=MESSAGE),
     DispatchStarted(worker="host-1", incarnation=OTHER, claim_token=USER),

@@ -9,14 +9,20 @@ from msgspec import json
 
 from application.ports import Origin
 from domain.event import Event, stored_name
+from domain.scheduled_message import MessageRedriven
 from domain.user import PERSONAL, TimezoneChanged, UserRegistered, UserRenamed
 from infrastructure.event_mapper import EVENTS, EventMapper, Unreadable, needs_key
 from infrastructure.keyring import DataKey, KeyGone
-from tests.contract.example_events import EXAMPLES, USER
+from infrastructure.upcasters import UPCASTERS
+from tests.contract.example_events import EXAMPLES, LATER, REPEATED, USER
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 ORIGIN: Final = Origin("key:crm", "story-1", "users:41")
 EVERY_KIND: Final = [kind for kinds in EVENTS.values() for kind in kinds]
+OLD_SHAPES: Final[dict[str, Event]] = {
+    "message.redriven.v1": MessageRedriven(**REPEATED, by="cli", send_before=LATER),
+}
+"""What an event stored under a name that is written no more reads as today."""
 
 
 def key(user_id: UUID = USER, secret: bytes = bytes(range(32))) -> DataKey:
@@ -27,7 +33,8 @@ def key(user_id: UUID = USER, secret: bytes = bytes(range(32))) -> DataKey:
 def test_every_kind_of_event_has_its_example_and_its_golden_file() -> None:
     names = {stored_name(kind) for kind in EVERY_KIND}
     assert {stored_name(type(example)) for example in EXAMPLES} == names
-    assert {file.stem for file in GOLDEN.iterdir()} == names
+    assert {file.stem for file in GOLDEN.iterdir()} == names | OLD_SHAPES.keys()
+    assert OLD_SHAPES.keys() == UPCASTERS.keys()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: stored_name(type(example)))
@@ -41,6 +48,12 @@ def test_what_was_stored_at_any_time_is_still_read(example: Event) -> None:
     name = stored_name(type(example))
     stored = EventMapper().decode(name, golden(name), key())
     assert (stored.event, stored.origin) == (example, ORIGIN)
+
+
+@pytest.mark.parametrize("name", OLD_SHAPES)
+def test_what_was_stored_in_an_old_shape_is_still_read(name: str) -> None:
+    stored = EventMapper().decode(name, golden(name), key())
+    assert (stored.event, stored.origin) == (OLD_SHAPES[name], ORIGIN)
 
 
 @pytest.mark.parametrize("example", [example for example in EXAMPLES if needs_key(type(example))], ids=lambda e: type(e).__name__)

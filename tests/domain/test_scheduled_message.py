@@ -11,6 +11,7 @@ from domain.scheduled_message import (
     DoubtResolved,
     FailedOver,
     LateResultRecorded,
+    MessageRedriven,
     MessageReleased,
     ScheduledMessageEvent,
     evolve,
@@ -115,3 +116,14 @@ def test_a_late_result_changes_nothing() -> None:
 def test_moving_a_message_keeps_what_it_is_for() -> None:
     scheduled = given(evolve, SCHEDULED).state
     assert (scheduled.user_id, scheduled.occasion, scheduled.due_at) == (SCHEDULED.user_id, SCHEDULED.occasion, DUE)
+
+
+def test_a_redrive_in_doubt_may_go_out_twice_until_it_is_in_doubt_anew() -> None:
+    redriven = MessageRedriven(**REPEATED, by="cli", send_before=LATER)
+    again = replace(REQUESTED, dispatch_id=OTHER_DISPATCH)
+    told = (*HISTORIES["in_doubt"], redriven, again)
+    assert not given(evolve, *told).state.waits_for_a_person
+    assert given(evolve, *told).state.uses_year_up
+    assert not given(evolve, *told, replace(FAILED, dispatch_id=OTHER_DISPATCH)).state.waits_for_a_person
+    assert given(evolve, *told, replace(IN_DOUBT, dispatch_id=OTHER_DISPATCH)).state.waits_for_a_person
+    assert not given(evolve, *HISTORIES["abandoned"], redriven, again).state.waits_for_a_person
