@@ -18,7 +18,8 @@ from application.reschedule_message import RescheduleMessage, reschedule_message
 from domain.errors import Invalid, MessageUnknown, Problem
 from domain.scheduled_message import Reason, Status
 from projections import message_log
-from projections.message_log import MESSAGE_LOG, Asked
+from projections.message_filter import Asked
+from projections.message_log import MESSAGE_LOG
 
 Instant = Annotated[datetime, Meta(tz=True)]
 

@@ -1,9 +1,9 @@
 """What became of each message?"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, LiteralString, get_args
 from uuid import UUID
 
@@ -12,17 +12,22 @@ from psycopg import sql
 
 from application.ports import Recorded
 from domain.delivery_policy import ITS_MINUTE
-from domain.message_id import date_bounds
+from domain.event import Event
 from domain.scheduled_message import (
+    DeliveryInDoubt,
+    DoubtResolved,
+    MessageAbandoned,
+    MessageFailed,
+    MessageRedriven,
     MessageScheduled,
-    Reason,
+    MessageSent,
     ScheduledMessage,
     ScheduledMessageEvent,
     Status,
     evolve,
 )
-from domain.timezones import NAMES, canonical
 from projections import page_cursor
+from projections.message_filter import Asked, condition
 from projections.page_cursor import ByDueInstant
 from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows, id_range
 
@@ -42,7 +47,8 @@ CREATE TABLE IF NOT EXISTS message_log (
     channel text NOT NULL,
     sent_at timestamptz,
     doubts uuid[] NOT NULL,
-    updated_at timestamptz NOT NULL
+    updated_at timestamptz NOT NULL,
+    error text NOT NULL
 ) PARTITION BY RANGE (id);
 -- For foreign IDs only, as in the log itself.
 CREATE TABLE IF NOT EXISTS message_log_default PARTITION OF message_log DEFAULT;
@@ -63,14 +69,22 @@ INSERT INTO message_log SELECT * FROM json_populate_recordset(NULL::message_log,
 ON CONFLICT (id) DO UPDATE SET
     timezone = excluded.timezone, due_at = excluded.due_at, status = excluded.status, reason = excluded.reason,
     attempts = excluded.attempts, channel = excluded.channel, sent_at = excluded.sent_at, doubts = excluded.doubts,
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at, error = excluded.error
 """
 COUNT: Final[LiteralString] = """
 INSERT INTO message_totals AS total SELECT * FROM json_populate_recordset(NULL::message_totals, %s)
 ON CONFLICT (occasion, status) DO UPDATE SET messages = total.messages + excluded.messages
 """
+ERRORS: Final[Mapping[type[Event], Callable[[Any], str]]] = {
+    MessageFailed: attrgetter("error"),
+    MessageAbandoned: attrgetter("error"),
+    DeliveryInDoubt: attrgetter("reason"),
+    **dict.fromkeys((MessageSent, DoubtResolved, MessageRedriven), lambda _: ""),
+}
+"""What each event says of what went wrong; the others leave it as it is."""
 SELECT: Final[LiteralString] = """
-SELECT id, user_id, message_type, occasion, timezone, due_at, status, reason, attempts, channel, sent_at, doubts, updated_at
+SELECT id, user_id, message_type, occasion, timezone, due_at, status, reason, attempts, channel, sent_at, doubts, updated_at,
+       error
 FROM message_log WHERE """
 
 STANDING: Final[LiteralString] = "SELECT id, status FROM message_log WHERE {which}"
@@ -93,6 +107,7 @@ class LoggedMessage(Struct, frozen=True):
     sent_at: datetime | None
     doubts: tuple[UUID | None, ...]  # as in ScheduledMessage
     updated_at: datetime  # when its last event was recorded
+    error: str  # the code of what went wrong last; empty once that is over
 
     @property
     def in_doubt(self) -> bool:
@@ -106,18 +121,6 @@ class Total(Struct, frozen=True):
     occasion: date
     status: Status
     messages: int
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """Which messages a list is to hold; what is None does not matter."""
-
-    status: Status | None = None
-    reason: Reason | None = None  # as shown
-    message_type: str | None = None
-    timezone: str | None = None  # under any of the zone's names
-    user_id: UUID | None = None
-    due_from: datetime | None = None
-    due_before: datetime | None = None
 
 
 class Page(Struct, frozen=True):
@@ -141,26 +144,30 @@ def reason_shown(message: ScheduledMessage) -> str:
 
 def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
     """Fold the events into the messages' rows by the aggregate's own rules, and count what changed status."""
-    known = _known(cursor, events)
+    rows = _known(cursor, events)
+    known = {message_id: _state(row) for message_id, row in rows.items()}
     states: dict[UUID, ScheduledMessage | None] = {**known}
+    errors = {message_id: row.error for message_id, row in rows.items()}
     for recorded in events:
         states[recorded.stream_id] = evolve(states.get(recorded.stream_id), recorded.event)
+        if error := ERRORS.get(type(recorded.event)):
+            errors[recorded.stream_id] = error(recorded.event)
     at = {recorded.stream_id: recorded.at for recorded in events}
-    rows = [_row(message_id, state, at[message_id]) for message_id, state in states.items() if state]
-    if rows:
-        cursor.execute(PUT, [as_rows(rows)])
+    put = [_row(message_id, state, at[message_id], errors.get(message_id, "")) for message_id, state in states.items() if state]
+    if put:
+        cursor.execute(PUT, [as_rows(put)])
     if changed := _changed(known.values(), states.values()):
         cursor.execute(COUNT, [as_rows(changed)])
 
 
-def _known(cursor: Cursor, events: Sequence[Recorded[Any]]) -> Mapping[UUID, ScheduledMessage]:
-    """The states so far of the messages that these events go on with."""
+def _known(cursor: Cursor, events: Sequence[Recorded[Any]]) -> Mapping[UUID, LoggedMessage]:
+    """The rows so far of the messages that these events go on with."""
     new = {recorded.stream_id for recorded in events if isinstance(recorded.event, MessageScheduled)}
     ids = list({recorded.stream_id for recorded in events} - new)
     if not ids:
         return {}
     cursor.execute(SELECT + "id = ANY(%s) AND id BETWEEN %s AND %s", id_range(ids), binary=True)
-    return {row[0]: _state(LoggedMessage(*row)) for row in cursor}
+    return {row[0]: LoggedMessage(*row) for row in cursor}
 
 
 def _state(row: LoggedMessage) -> ScheduledMessage:
@@ -182,7 +189,7 @@ def _state(row: LoggedMessage) -> ScheduledMessage:
     )
 
 
-def _row(message_id: UUID, state: ScheduledMessage, at: datetime) -> LoggedMessage:
+def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str) -> LoggedMessage:
     return LoggedMessage(
         id=message_id,
         user_id=state.user_id,
@@ -197,6 +204,7 @@ def _row(message_id: UUID, state: ScheduledMessage, at: datetime) -> LoggedMessa
         sent_at=state.sent_at,
         doubts=state.doubts,
         updated_at=at,
+        error=error,
     )
 
 
@@ -218,14 +226,8 @@ def page(cursor: Cursor, asked: Asked, after: str | None = None, limit: int = MO
     Raises BadCursor.
     """
     limit = max(1, min(limit, MOST_ROWS))
-    conditions, arguments = _conditions(asked, page_cursor.decode(after) if after else None)
-    if asked.status:
-        # No index knows the status, but the totals know the dates between which there is any such message.
-        conditions.append(sql.SQL("id >= %s AND id < %s"))
-        arguments += _ids_in(cursor, asked.status)
-    query = sql.SQL("{} {} ORDER BY due_at, id LIMIT {}").format(
-        sql.SQL(SELECT), sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true"), sql.Literal(limit + 1)
-    )
+    where, arguments = condition(cursor, asked, page_cursor.decode(after) if after else None)
+    query = sql.SQL("{}{} ORDER BY due_at, id LIMIT {}").format(sql.SQL(SELECT), where, sql.Literal(limit + 1))
     items = [LoggedMessage(*row) for row in cursor.execute(query, arguments)]
     if len(items) <= limit:
         return Page(items, None)
@@ -233,36 +235,22 @@ def page(cursor: Cursor, asked: Asked, after: str | None = None, limit: int = MO
     return Page(items[:limit], page_cursor.encode(ByDueInstant(last.due_at, last.id)))
 
 
-def _conditions(asked: Asked, after: ByDueInstant | None) -> tuple[list[sql.Composable], list[Any]]:
-    """Only what was asked stands in the statement, so that the planner sees which index answers it."""
-    wanted: list[tuple[LiteralString, Any]] = [
-        ("status = %s", asked.status),
-        # As it is shown: `late` is written when it is known. In no index, like the status; from and to bound the search.
-        ("reason = %s", asked.reason),
-        ("message_type = %s", asked.message_type),
-        ("timezone = ANY(%s)", asked.timezone and _spellings(canonical(asked.timezone))),
-        ("user_id = %s", asked.user_id),
-        ("due_at >= %s", asked.due_from),
-        ("due_at < %s", asked.due_before),
-    ]
-    conditions: list[sql.Composable] = [sql.SQL(condition) for condition, value in wanted if value is not None]
-    arguments = [value for _, value in wanted if value is not None]
-    if after:
-        conditions.append(sql.SQL("(due_at, id) > (%s, %s)"))
-        arguments += [after.due_at, after.message_id]
-    return conditions, arguments
+def count(cursor: Cursor, asked: Asked) -> int:
+    """How many messages a list of all pages would hold."""
+    where, arguments = condition(cursor, asked)
+    cursor.execute(sql.SQL("SELECT count(*) FROM message_log WHERE {}").format(where), arguments)
+    return int(cursor.fetchall()[0][0])
 
 
-def _ids_in(cursor: Cursor, status: Status) -> tuple[UUID, UUID]:
-    """Bounds of the IDs of all messages in this status; empty ones where there is none."""
-    cursor.execute("SELECT min(occasion), max(occasion) FROM message_totals WHERE status = %s AND messages > 0", [status])
-    [(first, last)] = cursor.fetchall()
-    return date_bounds(first, last) if first else (UUID(int=0), UUID(int=0))
-
-
-@lru_cache(maxsize=1024)
-def _spellings(zone: str) -> list[str]:
-    return sorted(name for name in NAMES if canonical(name) == zone) or [zone]
+def id_pages(turn: Callable[[str | None], Page]) -> Iterator[list[UUID]]:
+    """The IDs of a whole list; `turn` gives the page after a cursor."""
+    after: str | None = None
+    while True:
+        found = turn(after)
+        if found.items:
+            yield [message.id for message in found.items]
+        if (after := found.next) is None:
+            return
 
 
 def totals(cursor: Cursor) -> dict[Status, int]:
@@ -274,7 +262,7 @@ def totals(cursor: Cursor) -> dict[Status, int]:
 
 MESSAGE_LOG: Final = Projection(
     name="message_log",
-    version=1,
+    version=2,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
     tables=("message_log", "message_totals"),

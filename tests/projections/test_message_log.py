@@ -21,11 +21,13 @@ from domain.scheduled_message import (
     evolve,
 )
 from projections import message_log
-from projections.message_log import MESSAGE_LOG, Asked, LoggedMessage, reason_shown
+from projections.message_filter import Asked
+from projections.message_log import MESSAGE_LOG, LoggedMessage, reason_shown
 from projections.page_cursor import BadCursor
 from projections.projection import Cursor, Projection
 from tests.contract.example_events import EXAMPLES
 from tests.domain.message_stories import (
+    ABANDONED,
     DISPATCH,
     DUE,
     EXPIRED,
@@ -248,6 +250,61 @@ def test_a_reason_is_found_as_it_is_shown(log: ReadModel, cursor: Cursor) -> Non
         assert {message.reason for message in page.items} <= {reason}
     assert ids(message_log.page(cursor, Asked(reason="suppressed", status="cancelled"))) == [unwanted]
     assert ids(message_log.page(cursor, Asked(reason="suppressed", due_before=DUE))) == []
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+@pytest.mark.parametrize(
+    ("history", "error"),
+    [
+        (HISTORIES["scheduled"], ""),
+        (HISTORIES["retrying"], "not_accepted:500"),
+        (HISTORIES["in_doubt"], "timeout"),
+        (HISTORIES["abandoned"], "rejected:400"),
+        ((*HISTORIES["retrying"], EXPIRED), "not_accepted:500"),
+        ((*HISTORIES["retrying"], REQUESTED, SENT), ""),
+        ((*HISTORIES["in_doubt"], DoubtResolved(**REPEATED, outcome="sent", by="cli")), ""),
+        ((*HISTORIES["abandoned"], MessageRedriven(**REPEATED, by="cli", send_before=LATER)), ""),
+    ],
+    ids=["nothing", "failed", "in doubt", "abandoned", "expired", "sent", "resolved", "redriven"],
+)
+def test_a_message_says_what_went_wrong_last(
+    log: ReadModel, cursor: Cursor, history: tuple[Event, ...], error: str, together: bool
+) -> None:
+    for part in [history] if together else [(event,) for event in history]:
+        log.given(ID, *part)
+    found = message_log.one(cursor, ID)
+    assert found
+    assert found.error == error
+
+
+def test_the_dead_letter_is_searched_by_error_time_and_doubt(log: ReadModel, cursor: Cursor) -> None:
+    refused, broken, doubtful = (scheduled(log, number) for number in range(3))
+    log.given(refused, REQUESTED, ABANDONED, at=AT)
+    log.given(broken, REQUESTED, replace(ABANDONED, error="plugin_error"), at=AT + timedelta(hours=1))
+    log.given(doubtful, REQUESTED, IN_DOUBT, ABANDONED, at=AT + timedelta(hours=2))
+    expected: list[tuple[dict[str, Any], list[UUID]]] = [
+        ({"error": "rejected:400"}, [refused, doubtful]),
+        ({"error": "plugin_error"}, [broken]),
+        ({"failed_from": AT + timedelta(hours=1)}, [broken, doubtful]),
+        ({"failed_before": AT + timedelta(hours=1)}, [refused]),
+        ({"in_doubt": True}, [doubtful]),
+        ({"in_doubt": False}, [refused, broken]),
+    ]
+    for asked, found in expected:
+        wanted = Asked(status="abandoned", **asked)
+        assert sorted(ids(message_log.page(cursor, wanted))) == sorted(found), asked
+        assert message_log.count(cursor, wanted) == len(found), asked
+    assert message_log.count(cursor, Asked()) == 3
+
+
+@pytest.mark.parametrize("messages", [0, 1, 500, 501])
+def test_all_that_is_meant_is_named_page_by_page(log: ReadModel, cursor: Cursor, messages: int) -> None:
+    told = [(message_id(UUID(int=number), "BIRTHDAY", date(2027, 5, 15)), SCHEDULED) for number in range(messages)]
+    if told:
+        log.given_batch(told)
+    pages = list(message_log.id_pages(lambda after: message_log.page(cursor, Asked(status="scheduled"), after)))
+    assert sorted(each for page in pages for each in page) == sorted(each for each, _ in told)
+    assert all(0 < len(page) <= 500 for page in pages)
 
 
 @pytest.mark.parametrize("cursor_sent", ["nonsense", "é", "W10", "WyIyMDI3LTA1LTE1IiwgMV0", "e30="])

@@ -1,0 +1,77 @@
+"""Which messages does somebody mean: of a list, a count, a redrive?"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import sql
+
+from domain.message_id import date_bounds
+from domain.scheduled_message import Reason, Status
+from domain.timezones import NAMES, canonical
+from projections.page_cursor import ByDueInstant
+from projections.projection import Cursor
+
+NONE: Final = (UUID(int=0), UUID(int=0))
+"""Bounds between which no ID lies."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """Which messages a list is to hold; what is None does not matter."""
+
+    status: Status | None = None
+    reason: Reason | None = None  # as shown
+    message_type: str | None = None
+    timezone: str | None = None  # under any of the zone's names
+    user_id: UUID | None = None
+    due_from: datetime | None = None
+    due_before: datetime | None = None
+    error: str | None = None  # what went wrong last
+    failed_from: datetime | None = None  # when its last event was recorded
+    failed_before: datetime | None = None
+    in_doubt: bool | None = None  # whatever its status
+
+
+def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -> tuple[sql.Composable, list[Any]]:
+    """What stands after WHERE, and its arguments: the rows of `message_log` that are meant, those after a cursor alone.
+
+    Only what was asked stands there, so that PostgreSQL's planner sees which index answers it.
+    """
+    wanted: list[tuple[LiteralString, Any]] = [
+        ("status = %s", asked.status),
+        # As it is shown: `late` is written when it is known. In no index, like the status; from and to bound the search.
+        ("reason = %s", asked.reason),
+        ("message_type = %s", asked.message_type),
+        ("timezone = ANY(%s)", asked.timezone and _spellings(canonical(asked.timezone))),
+        ("user_id = %s", asked.user_id),
+        ("due_at >= %s", asked.due_from),
+        ("due_at < %s", asked.due_before),
+        ("error = %s", asked.error),
+        ("updated_at >= %s", asked.failed_from),
+        ("updated_at < %s", asked.failed_before),
+        ("(cardinality(doubts) > 0) = %s", asked.in_doubt),
+    ]
+    conditions: list[sql.Composable] = [sql.SQL(condition) for condition, value in wanted if value is not None]
+    arguments = [value for _, value in wanted if value is not None]
+    if after:
+        conditions.append(sql.SQL("(due_at, id) > (%s, %s)"))
+        arguments += [after.due_at, after.message_id]
+    if asked.status:
+        # No index knows the status, but the totals know the dates between which there is any such message.
+        conditions.append(sql.SQL("id >= %s AND id < %s"))
+        arguments += _ids_in(cursor, asked.status)
+    return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true"), arguments
+
+
+def _ids_in(cursor: Cursor, status: Status) -> tuple[UUID, UUID]:
+    """Bounds of the IDs of all messages in this status; empty ones where there is none."""
+    cursor.execute("SELECT min(occasion), max(occasion) FROM message_totals WHERE status = %s AND messages > 0", [status])
+    [(first, last)] = cursor.fetchall()
+    return date_bounds(first, last) if first else NONE
+
+
+@lru_cache(maxsize=1024)
+def _spellings(zone: str) -> list[str]:
+    return sorted(name for name in NAMES if canonical(name) == zone) or [zone]
