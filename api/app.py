@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import dashboard, health, messages, openapi, projections, templates, user_import, users
+from api import dashboard, dead_letter, health, messages, openapi, projections, templates, user_import, users
 from api.auth import KeyNeeded, Named
 from api.dashboard import AskForecast, AskThroughput, SummaryShown, ThroughputShown
+from api.dead_letter import Redrive, RedriveMany, RedrivenShown, Resolution
 from api.endpoint import JSON, UPLOADS_AT_ONCE, Call, Endpoint, Resource
 from api.health import HealthShown
 from api.http_wire import (
@@ -49,6 +50,8 @@ SUPPRESS: Final = f"{USER}/suppress"
 MESSAGES: Final = "/v1/messages"
 MESSAGE: Final = "/v1/messages/{id:uuid}"
 RESCHEDULE: Final = f"{MESSAGE}/reschedule"
+REDRIVE: Final = f"{MESSAGE}/redrive"
+RESOLVE: Final = f"{MESSAGE}/resolve"
 TEMPLATE: Final = "/v1/templates/{type}/{language}"
 MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
 UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
@@ -76,6 +79,9 @@ ROUTES: Final = (
     Endpoint("GET", MESSAGE, messages.get_message, gives=MessageShown, problems=MISSING),
     Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=MISSING),
     Endpoint("POST", f"{MESSAGE}/cancel", messages.cancel, gives=MessageShown, problems=REFUSED),
+    Endpoint("POST", f"{MESSAGES}/redrive", dead_letter.redrive_many, media=JSON, body=RedriveMany, gives=RedrivenShown),
+    Endpoint("POST", REDRIVE, dead_letter.redrive, media=JSON, body=Redrive, optional=True, gives=MessageShown, problems=REFUSED),
+    Endpoint("POST", RESOLVE, dead_letter.resolve, media=JSON, body=Resolution, gives=MessageShown, problems=REFUSED),
     Endpoint("POST", RESCHEDULE, messages.reschedule, media=JSON, body=Reschedule, gives=MessageShown, problems=REFUSED),
     Endpoint("GET", "/v1/dashboard/summary", dashboard.summary, gives=SummaryShown),
     Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),

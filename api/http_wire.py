@@ -27,6 +27,7 @@ _VERSION: Final = re.compile(r"\d{1,9}", re.ASCII)
 Zone = Annotated[str, Meta(description="An IANA name, such as Europe/Paris.", examples=["Asia/Kathmandu"])]
 Birthday = Annotated[str, Meta(description="YYYY-MM-DD, or --MM-DD without the year.", examples=["1990-05-15"])]
 Country = Annotated[str, Meta(description="ISO 3166-1 alpha-2, in upper case.", examples=["NP"])]
+Instant = Annotated[datetime, Meta(tz=True)]
 LocalTime = Annotated[str, Meta(description="HH:MM; stands above the message type's send time.", examples=["09:00"])]
 
 
@@ -73,7 +74,7 @@ class Suppression(Struct, frozen=True, kw_only=True):
 class Reschedule(Struct, frozen=True, kw_only=True):
     """When the message is to go out instead."""
 
-    due_at: Annotated[datetime, Meta(tz=True)]
+    due_at: Instant
 
 
 class UserShown(Struct, frozen=True, kw_only=True):

@@ -1,16 +1,21 @@
 """Messages over HTTP: find them, see what happened to one, cancel it, move it."""
 
-from datetime import datetime
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 from starlette.responses import Response
 
 from api import http_wire
 from api.endpoint import Call
-from api.http_wire import Listed, Reschedule, answer, event_page, logged_shown, message_shown
+from api.http_wire import (
+    Listed,
+    Reschedule,
+    answer,
+    event_page,
+    logged_shown,
+    message_shown,
+)
 from api.request_wire import NoParameters, Paging, decode_body, known_zone
 from application.cancel_message import cancel_message
 from application.ports import Position
@@ -19,9 +24,8 @@ from domain.errors import Invalid, MessageUnknown, Problem
 from domain.scheduled_message import Reason, Status
 from projections import message_log
 from projections.message_filter import Asked
-from projections.message_log import MESSAGE_LOG
-
-Instant = Annotated[datetime, Meta(tz=True)]
+from projections.message_log import MESSAGE_LOG, Page
+from projections.projection import MOST_ROWS
 
 
 class ListMessages(Paging, frozen=True, kw_only=True):
@@ -32,17 +36,17 @@ class ListMessages(Paging, frozen=True, kw_only=True):
     type: str | None = None
     timezone: http_wire.Zone | None = None
     user_id: UUID | None = None
-    since: Instant | None = msgspec.field(name="from", default=None)
-    until: Instant | None = msgspec.field(name="to", default=None)
+    since: http_wire.Instant | None = msgspec.field(name="from", default=None)
+    until: http_wire.Instant | None = msgspec.field(name="to", default=None)
+    error: str | None = None
+    failed_from: http_wire.Instant | None = None
+    failed_to: http_wire.Instant | None = None
 
 
 def list_messages(call: Call[ListMessages]) -> Response:
-    """Messages by due instant."""
+    """Messages by due instant. `error` is what went wrong last, `failed_from` and `failed_to` when a message last changed."""
     asked = call.query
-    known_zone(asked.timezone)
-    if asked.type is not None and asked.type not in call.service.types:
-        raise Invalid([Problem("type", f"is none of {', '.join(call.service.types)}")])
-    call.wait_for(MESSAGE_LOG)
+    known_names(call, asked.timezone, asked.type)
     wanted = Asked(
         status=asked.status,
         reason=asked.reason,
@@ -51,9 +55,12 @@ def list_messages(call: Call[ListMessages]) -> Response:
         user_id=asked.user_id,
         due_from=asked.since,
         due_before=asked.until,
+        error=asked.error,
+        failed_from=asked.failed_from,
+        failed_before=asked.failed_to,
     )
-    with call.service.reading() as (cursor, _):
-        page = message_log.page(cursor, wanted, asked.cursor, asked.limit)
+    call.wait_for(MESSAGE_LOG)
+    page = page_of(call, wanted, asked.cursor, asked.limit)
     return answer(Listed([logged_shown(message) for message in page.items], page.next))
 
 
@@ -77,16 +84,29 @@ def list_message_events(call: Call[Paging]) -> Response:
 
 def cancel(call: Call[NoParameters]) -> Response:
     """Send nothing for this occasion; refused once a worker has the message."""
-    return _shown(call, cancel_message(call.id, call.service.store, call.origin, call.now))
+    return message_after(call, cancel_message(call.id, call.service.store, call.origin, call.now))
 
 
 def reschedule(call: Call[NoParameters]) -> Response:
     """Send this message at another instant; refused once a worker has it."""
     command = RescheduleMessage(call.id, decode_body(call.body, Reschedule).due_at)
-    return _shown(call, reschedule_message(command, call.service.store, call.origin, call.now))
+    return message_after(call, reschedule_message(command, call.service.store, call.origin, call.now))
 
 
-def _shown(call: Call[NoParameters], position: Position) -> Response:
+def known_names(call: Call[Any], timezone: str | None, message_type: str | None) -> None:
+    """Raises Invalid for a zone or a type that there is not."""
+    known_zone(timezone)
+    if message_type is not None and message_type not in call.service.types:
+        raise Invalid([Problem("type", f"is none of {', '.join(call.service.types)}")])
+
+
+def page_of(call: Call[Any], asked: Asked, after: str | None, limit: int = MOST_ROWS) -> Page:
+    """From after the cursor on, in a transaction of its own."""
+    with call.service.reading() as (cursor, _):
+        return message_log.page(cursor, asked, after, limit)
+
+
+def message_after(call: Call[NoParameters], position: Position) -> Response:
     """The message as its stream says, as no read model may have come so far yet."""
     state = call.service.store.load_messages([call.id])[call.id].state
     if state is None:

@@ -12,7 +12,8 @@ from uuid_utils.compat import uuid7
 from application.channel_plan import ChannelPlan
 from application.edit_templates import EditTemplates
 from application.import_users import Staging
-from application.ports import Clock, EventStore, Position
+from application.planner_ports import PlannerWork
+from application.ports import Begin, Clock, EventStore, Position
 from domain.message_type import MessageTypes
 from projections.projection import Cursor, Projection, Sealer
 
@@ -51,6 +52,8 @@ class Service(Struct, frozen=True, kw_only=True):
     followers: Followers
     keys: Keys
     staging: Callable[[], AbstractContextManager[Staging]]
+    planning: Begin[PlannerWork]
+    """Opens one transaction on the planner's tables, for whoever must not plan what the planner plans at that moment."""
     templates: EditTemplates
     ready: Callable[[], Sequence[str]]
     """What is not as it should be, by name: database, broker, projections."""

@@ -1,7 +1,7 @@
 """Redrive messages: an operator has tried again what was given up, one a year where one a year is the most."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -82,7 +82,7 @@ def first_due(how: Redrive, now: datetime) -> datetime:
         problems.append(Problem("reason", f"must be at most {LONGEST_REASON} characters on one line"))
     if problems:
         raise Invalid(problems)
-    return max(how.due_at, now) if how.due_at else now
+    return max(how.due_at.astimezone(UTC), now) if how.due_at else now
 
 
 class _Years:

@@ -24,6 +24,8 @@ from application.delivery_ports import Bus, Channel, Liveness
 from application.dispatch_messages import Dispatcher
 from application.edit_templates import EditTemplates
 from application.plan_messages import Planner, horizon
+from application.planner_ports import PlannerWork
+from application.ports import Begin
 from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt
@@ -179,10 +181,16 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         followers=parts.followers,
         keys=parts.api_keys,
         staging=partial(PostgresStaging, parts.database),
+        planning=planning(parts),
         templates=edit_templates(parts),
         ready=ready,
         moved_by_tzdata=partial(moved_by_tzdata, parts.database),
     )
+
+
+def planning(parts: Parts) -> Begin[PlannerWork]:
+    """For operators, beside the planner: its rows' locks keep them apart."""
+    return partial(begin_work, parts.store, PostgresPlannerWork, "operator", None)
 
 
 def edit_templates(parts: Parts) -> EditTemplates:

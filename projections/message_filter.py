@@ -1,11 +1,12 @@
 """Which messages does somebody mean: of a list, a count, a redrive?"""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import sql
 
 from domain.message_id import date_bounds
@@ -32,6 +33,16 @@ class Asked(Struct, frozen=True, kw_only=True):
     failed_from: datetime | None = None  # when its last event was recorded
     failed_before: datetime | None = None
     in_doubt: bool | None = None  # whatever its status
+
+
+def to_redrive(asked: Asked, *, accept_duplicates: bool, until: datetime) -> Asked:
+    """Of these what was given up by `until`, so that what is given up again meanwhile is not taken twice.
+
+    What may have been accepted is left out unless duplicates are.
+    """
+    before = until + timedelta(microseconds=1)
+    failed_before = before if asked.failed_before is None else min(before, asked.failed_before)
+    return replace(asked, failed_before=failed_before, in_doubt=None if accept_duplicates else False)
 
 
 def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -> tuple[sql.Composable, list[Any]]:

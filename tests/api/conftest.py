@@ -84,6 +84,7 @@ class Town:
             followers=Followers(store),
             keys=keys,
             staging=partial(PostgresStaging, store.database),
+            planning=partial(begin_work, store, PostgresPlannerWork, "operator", None),
             templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
             ready=lambda: self.red,
             moved_by_tzdata=partial(moved_by_tzdata, store.database),
