@@ -88,9 +88,9 @@ class PostgresScene:
 
 
 @contextmanager
-def postgres_scene(dsn: str) -> Iterator[PostgresScene]:
-    """On a migrated database with the months around the stories, and without waiting for disks."""
-    with Database(dsn, application_name="planner", size=4) as database, Announcer(database) as announcer:
+def postgres_scene(dsn: str, *, patient: bool = False) -> Iterator[PostgresScene]:
+    """On a migrated database with the months around the stories; a `patient` one ends no transaction that stands still."""
+    with Database(dsn, application_name="planner", size=6, shared=not patient) as database, Announcer(database) as announcer:
         with database.connect() as connection:
             ensure_partitions(connection, date(2026, 12, 1), date(2028, 6, 1))
         yield PostgresScene(PostgresEventStore(database, Keyring(bytes(32)), announcer=announcer))
