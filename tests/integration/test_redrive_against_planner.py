@@ -1,6 +1,6 @@
 """The planner plans a moved date while an operator redrives the old one: does the year still get one message?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
@@ -36,6 +36,11 @@ def moves(life: Life) -> Life:
     """The birthday is May 16 by now, and the planner has not looked yet."""
     life.say(BirthdayChanged("1990-05-16"), at=LATER)
     return life
+
+
+def all_move(lives: Sequence[Life]) -> None:
+    for life in lives:
+        moves(life).plan(SOON)
 
 
 def redrive(life: Life, begin: Begin[PlannerWork] | None = None) -> Refusal | None:
@@ -88,7 +93,7 @@ def test_the_planner_waits_for_a_redrive_and_plans_around_it(scene: PostgresScen
 def test_whoever_is_faster_each_year_gets_one_message(scene: PostgresScene) -> None:
     lives = [given_up(scene) for _ in range(30)]
     with ThreadPoolExecutor(3) as threads:
-        planning = threads.submit(lambda: [moves(life).plan(SOON) for life in lives])
+        planning = threads.submit(all_move, lives)
         refused = list(threads.map(redrive, lives))
         planning.result()
     assert [standing(life) for life in lives] == [["16"]] * 30
