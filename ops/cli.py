@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from ops.cli_templates import templates
+from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
 
 WRONG: Final = 2
@@ -53,26 +54,51 @@ def up(
 @app.command
 def run(
     *roles: str,
+    autoscale: Annotated[bool | str, Parameter(metavar="MIN:MAX", show_default=False)] = False,
     delay_ms: float = 0,
     error_rate: float = 0,
     throttle_rate: float = 0,
     cut_rate: float = 0,
     seed: int | None = None,
+    until_stdin_closes: Annotated[bool, Parameter(show=False)] = False,
 ) -> int:
     """Run one or more roles as a process: api projections planner dispatcher worker sink.
 
     Needs DATABASE_URL, and AMQP_URL unless all of dispatcher and worker are in this one process.
-    The options are the sink's, for trials: late answers, and shares from 0 to 1 of calls that fail, are throttled, or are cut.
+
+    With --autoscale, workers are processes of their own, started again if
+    they fail: one for each 1,000 messages that no worker has claimed and that
+    are due, or will be within 30 s; half as many after 30 s with fewer than
+    100. SIGTERM ends them within 35 s.
 
     For example:
       ninebell run api projections
       ninebell run worker
+      ninebell run worker --autoscale 2:20
       ninebell run sink --delay-ms 50 --error-rate 0.01
+
+    Parameters
+    ----------
+    autoscale
+        At least and at most so many workers, for that role alone; 2:20 without a value.
+    delay_ms
+        The sink's, for trials: answers come so late.
+    error_rate
+        The sink's: this share of calls, from 0 to 1, fails.
+    throttle_rate
+        The sink's: this share is throttled.
+    cut_rate
+        The sink's: this share is accepted, then cut.
+    seed
+        The sink's: draws the same calls again.
     """
     from ops.sink_app import SinkOptions
     from ops.up import run_roles
 
-    return run_roles(roles, _settings(), SinkOptions(delay_ms, error_rate, throttle_rate, cut_rate, seed))
+    if until_stdin_closes:
+        end_with_stdin()
+    sink = SinkOptions(delay_ms, error_rate, throttle_rate, cut_rate, seed)
+    return run_roles(roles, _settings(), sink, "2:20" if autoscale is True else autoscale or "")
 
 
 @app.command(name="import")

@@ -26,7 +26,7 @@ from ops.run_planner import run_planner
 from ops.run_projections import run_projections
 from ops.run_sink import run_sink
 from ops.run_worker import run_worker
-from ops.running import Pause, Stop
+from ops.running import Pause, Stop, WorkersRefuse
 from ops.serving import AddressTaken, bound
 from ops.settings import Settings
 from ops.sink_app import SinkOptions
@@ -38,8 +38,10 @@ THREADS: Final = 64
 COLLECT_AFTER_OBJECTS: Final = 50_000
 WAIT_FOR_BUS_SECONDS: Final = 10.0
 
-FATAL: Final = (AddressTaken, DataDirectoryBusy, NewerTables, PostgresNotStarted, SchemaTooNew, WrongMasterKey)
+FATAL: Final = (AddressTaken, DataDirectoryBusy, NewerTables, PostgresNotStarted, SchemaTooNew, WorkersRefuse, WrongMasterKey)
 """What no waiting mends: the process ends with one line."""
+
+Worker = Callable[[Parts, Stop], Coroutine[Any, Any, None]]
 
 log = structlog.get_logger()
 
@@ -51,8 +53,11 @@ def run(
     owner: bool,
     sink: SinkOptions,
     ready: Callable[[Parts, str | None], None] = lambda _parts, _key: None,
+    worker: Worker = run_worker,
 ) -> None:
     """Blocks until SIGINT or SIGTERM, then stops every role cleanly. `ready` is called once, with the API key if one was made.
+
+    `worker` is what runs as the role of that name.
 
     Raises one of FATAL.
     """
@@ -66,7 +71,7 @@ def run(
         installation = held.enter_context(opened(settings, owner=owner))
         parts = build(settings, installation, name=" ".join(roles), alone=owner)
         held.callback(parts.database.close)
-        _asyncio_run(lambda stop: _run_all(roles, parts, listeners, sink, ready, stop))
+        _asyncio_run(lambda stop: _run_all(roles, parts, listeners, sink, ready, worker, stop))
 
 
 async def _run_all(
@@ -75,6 +80,7 @@ async def _run_all(
     listeners: dict[str, socket.socket],
     sink: SinkOptions,
     ready: Callable[[Parts, str | None], None],
+    worker: Worker,
     stop: Stop,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "role"))
@@ -98,7 +104,7 @@ async def _run_all(
             group.create_task(_give_up_a_lost_database(parts, stop))
         with parts:
             connecting = group.create_task(_bus_connected(parts, stop))  # who needs no broker does not wait for it
-            running = _running(parts, sink, listeners, stop, callers_gone)
+            running = _running(parts, sink, listeners, worker, stop, callers_gone)
             tasks = {role: group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"}
             ready(parts, key)
             await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
@@ -108,13 +114,13 @@ async def _run_all(
 
 
 def _running(
-    parts: Parts, sink: SinkOptions, listeners: dict[str, socket.socket], stop: Stop, callers_gone: Stop
+    parts: Parts, sink: SinkOptions, listeners: dict[str, socket.socket], worker: Worker, stop: Stop, callers_gone: Stop
 ) -> dict[RoleName, Callable[[], Coroutine[Any, Any, None]]]:
     return {
         "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
         "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
         "dispatcher": lambda: run_dispatcher(parts, stop),
-        "worker": lambda: run_worker(parts, stop),
+        "worker": lambda: worker(parts, stop),
         "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], callers_gone),
     }
 

@@ -23,6 +23,10 @@ AsyncStep = Callable[[], Awaitable[bool]]
 log = structlog.get_logger()
 
 
+class WorkersRefuse(Exception):
+    """The processes of a supervisor can't start, and would not the next time."""
+
+
 class Stop:
     """Told once, heard by threads and by the event loop."""
 

@@ -191,6 +191,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def environment_without(*names: str) -> dict[str, str]:
+    """What a child process is told: all that this one was, less these."""
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
 def _file(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}

@@ -1,13 +1,15 @@
 """`ninebell up` and `ninebell run`: start the roles, and tell the person at the terminal what there is now."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
 from rich.console import Console
 
 from ops.logs import configure_logs
-from ops.roles import ROLES, RoleName, run
+from ops.roles import ROLES, RoleName, Worker, run
+from ops.run_worker import run_worker
 from ops.settings import Settings, WrongSettings
 from ops.sink_app import SinkOptions
 from ops.wiring import Parts
@@ -55,9 +57,10 @@ def _myself() -> str:
     return sys.argv[0] if Path(sys.argv[0]).name == "ninebell" else "ninebell"
 
 
-def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions) -> int:
-    """Some of the roles. Raises WrongSettings."""
+def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, autoscale: str = "") -> int:
+    """Some of the roles; `autoscale` is MIN:MAX, of worker processes in place of a worker here. Raises WrongSettings."""
     chosen = _chosen(roles, settings)
+    worker = _supervisor(autoscale, chosen) if autoscale else run_worker
     configure_logs()
 
     def ready(_parts: Parts, key: str | None) -> None:
@@ -65,8 +68,16 @@ def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions) -> 
             print(f"API key, shown this once: {key}")
         print(f"running: {' '.join(chosen)}", flush=True)
 
-    run(chosen, settings, owner=False, sink=sink, ready=ready)
+    run(chosen, settings, owner=False, sink=sink, ready=ready, worker=worker)
     return 0
+
+
+def _supervisor(autoscale: str, chosen: tuple[RoleName, ...]) -> Worker:
+    from ops import autoscale as supervisor  # here, since its metrics would tell others nothing
+
+    if chosen != ("worker",):
+        raise WrongSettings("--autoscale is for the role worker alone: ninebell run worker --autoscale 2:20")
+    return partial(supervisor.autoscale, bounds=supervisor.bounds_of(autoscale))
 
 
 def _chosen(roles: tuple[str, ...], settings: Settings) -> tuple[RoleName, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.work import begin_work
-from tests.application.dispatch_stories import BEFORE, DUE, OCCASION
+from tests.application.dispatch_stories import BEFORE, DUE, OCCASION, message
 from tests.fake_dispatcher_work import Memory
 
 TEST: Final = Origin("test")
@@ -108,6 +108,24 @@ def open_desk(dsn: str) -> Iterator[PostgresDesk]:
 def flight(number: int, **changes: object) -> InFlight:
     """A dispatch of a hundred."""
     return replace(InFlight(UUID(int=number), "sink", "europe", 100, DUE), **changes)
+
+
+def due(number: int, **changes: object) -> DueMessage:
+    """Someone's birthday message, waiting since DUE."""
+    row = DueMessage(
+        message_id=message(number),
+        version=1,
+        message_type="BIRTHDAY",
+        timezone="Europe/London",
+        due_at=DUE,
+        region="europe",
+        channel="sink",
+        priority=100,
+        ready_at=DUE,
+        send_before=DUE + timedelta(hours=16),
+        attempt=1,
+    )
+    return replace(row, **changes)
 
 
 def put(desk: Desk, *rows: DueMessage | InFlight) -> None:

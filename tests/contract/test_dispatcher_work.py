@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 
 from application.dispatcher_ports import DueMessage, Glance, Route
 from application.ports import Group, NewEvents
 from domain.dispatch import DispatchRequested
 from tests.application.dispatch_stories import BEFORE, DUE, SECOND, message, scheduled
-from tests.dispatcher_desks import OTHER_WORKER, TEST, WORKER, Desk, MemoryDesk, flight, open_desk, put
+from tests.dispatcher_desks import OTHER_WORKER, TEST, WORKER, Desk, MemoryDesk, due, flight, open_desk, put
 
 PRIORITIES = (5, 100)
 
@@ -23,23 +22,6 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
         return
     with open_desk(request.getfixturevalue("migrated_database")) as desk:
         yield desk
-
-
-def due(number: int, **changes: object) -> DueMessage:
-    row = DueMessage(
-        message_id=message(number),
-        version=1,
-        message_type="BIRTHDAY",
-        timezone="Europe/London",
-        due_at=DUE,
-        region="europe",
-        channel="sink",
-        priority=100,
-        ready_at=DUE,
-        send_before=DUE + timedelta(hours=16),
-        attempt=1,
-    )
-    return replace(row, **changes)
 
 
 def found(desk: Desk, now: datetime = DUE, channel: str = "sink", limit: int = 100) -> list[DueMessage]:
