@@ -14,10 +14,11 @@ from api.request_wire import NoParameters
 
 
 class HealthShown(Struct, frozen=True, omit_defaults=True):
-    """`red` names what is not as it should be."""
+    """`red` names what is not as it should be, `notes` what a person should see to all the same."""
 
     status: Literal["alive", "ready", "not ready"]
     red: list[str] = []
+    notes: list[str] = []
 
 
 def healthz(_: Call[NoParameters]) -> Response:
@@ -30,13 +31,22 @@ def readyz(call: Call[NoParameters]) -> Response:
     red = list(call.service.ready())
     if red:
         return answer(HealthShown("not ready", red), HTTPStatus.SERVICE_UNAVAILABLE)
-    return answer(HealthShown("ready"))
+    return answer(HealthShown("ready", notes=list(call.service.notes())))
 
 
 def metrics(call: Call[NoParameters]) -> Response:
-    """This process's metrics, each follower's lag and what tzdata moved, in Prometheus' text format."""
-    text = generate_latest(REGISTRY) + generate_latest(_lags(call)) + generate_latest(_moved(call))
-    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """This process's own metrics and what all of them share, in Prometheus' text format."""
+    registries = (REGISTRY, _lags(call), _moved(call), _measures(call))
+    return Response(b"".join(map(generate_latest, registries)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _measures(call: Call[NoParameters]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for measure in call.service.measures(call.now):
+        gauge = Gauge(measure.name, measure.means, measure.labels, registry=registry)
+        for labels, value in measure.values.items():
+            (gauge.labels(*labels) if labels else gauge).set(value)
+    return registry
 
 
 def _lags(call: Call[NoParameters]) -> CollectorRegistry:

@@ -30,6 +30,19 @@ class Followers(Protocol):
         """Whether the read model has seen these positions within the time. Raises StoreUnavailable."""
 
 
+class Measure(Protocol):
+    """One gauge, and its value for each set of labels."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def means(self) -> str: ...
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def values(self) -> Mapping[tuple[str, ...], float]: ...
+
+
 class Keys(Protocol):
     """Who may call."""
 
@@ -59,6 +72,10 @@ class Service(Struct, frozen=True, kw_only=True):
     """What is not as it should be, by name: database, broker, projections."""
     moved_by_tzdata: Callable[[], Mapping[str, int]]
     """How many pending messages each version of tzdata has moved. Raises StoreUnavailable."""
+    measures: Callable[[datetime], Sequence[Measure]] = lambda _now: ()
+    """What there is to watch. Raises StoreUnavailable."""
+    notes: Callable[[], Sequence[str]] = lambda: ()
+    """What a person should see to, though everything runs. Raises StoreUnavailable."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

@@ -11,7 +11,7 @@ from application.audit_sums import Alike
 from domain.message_id import month_bounds
 from domain.timezones import canonical
 from infrastructure.audit_read_models import ReadModels, standing
-from infrastructure.audit_streams import Counted, census, days_of, of_day
+from infrastructure.audit_streams import Counted, census, days_of, on_day
 from infrastructure.database import Database, Row
 from infrastructure.partitions import months_made
 
@@ -45,7 +45,7 @@ class PostgresBooks:
         return sorted(day for day in found if (start or date.min) <= day and (end is None or day < end))
 
     def day(self, day: date, *, examples: bool) -> Day:
-        counted = list(census(self._cursor, of_day(day)))
+        counted = list(census(self._cursor, on_day(day)))
         return Day(
             day=day,
             alike=[_alike(one) for one in counted if one.day],

@@ -14,7 +14,7 @@ from psycopg import Cursor, sql
 from application.audit_messages import Difference, differing
 from domain.message_id import month_bounds
 from domain.scheduled_message import PENDING, Status
-from infrastructure.audit_streams import STREAMS, WORDS, Counted, census, days_of, of_day
+from infrastructure.audit_streams import STREAMS, WORDS, Counted, census, days_of, on_day
 from infrastructure.database import Row
 from infrastructure.partitions import months_made
 from projections import analytics_view, message_log, messages_by_timezone
@@ -52,7 +52,7 @@ class _Shown(Struct, frozen=True):
 
     def rows(self, day: date) -> sql.Composed:
         """The IDs and statuses of a day's messages."""
-        return sql.SQL(self.standing).format(which=of_day(day, self.key))
+        return sql.SQL(self.standing).format(which=on_day(day, self.key))
 
     def folded(self, standing: Mapping[str, int]) -> Counter[str]:
         """How many it must have of each of its own statuses."""
@@ -126,14 +126,14 @@ class ReadModels:
     def _goes_on(self, day: date, read: int) -> bool:
         """Whether the day has events that a follower which has read so far does not know."""
         query = sql.SQL("SELECT EXISTS (SELECT FROM messages WHERE {which} AND notification_id > {read})")
-        return bool(self._cursor.execute(query.format(which=of_day(day), read=sql.Literal(read))).fetchall()[0][0])
+        return bool(self._cursor.execute(query.format(which=on_day(day), read=sql.Literal(read))).fetchall()[0][0])
 
     def _standing(self, day: date, read: int) -> Counter[str]:
         return standing(census(self._cursor, _as_of(day, read)))
 
     def _counted(self, shown: _Shown, day: date) -> dict[str, int]:
         if shown.projection is MESSAGE_LOG and (day.year, day.month) not in self._months and day not in self._odd:
-            return {}  # the default partition is left alone, as in `of_day`
+            return {}  # the default partition is left alone, as in `on_day`
         query = sql.SQL("SELECT status, count(*) FROM ({rows}) AS shown GROUP BY 1")
         return dict(self._cursor.execute(query.format(rows=shown.rows(day))).fetchall())
 
@@ -166,7 +166,7 @@ def _apart_in(status: str, apart: Iterable[Row]) -> Iterator[UUID]:
 
 
 def _as_of(day: date, read: int) -> sql.Composed:
-    return sql.SQL("{} AND notification_id <= {}").format(of_day(day), sql.Literal(read))
+    return sql.SQL("{} AND notification_id <= {}").format(on_day(day), sql.Literal(read))
 
 
 def _of(day: date, counted: Mapping[tuple[date, str], int]) -> dict[str, int]:

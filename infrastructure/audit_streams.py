@@ -83,11 +83,7 @@ class Counted(Struct, frozen=True):
 
     @property
     def day(self) -> date | None:
-        """Of the occasion; None for what is no message's ID. The 15 characters end with the ID's version."""
-        try:
-            return occasion_of(UUID(self.date_of_id.replace("-", "") + "000" + "8" + 15 * "0"))
-        except ValueError:
-            return None
+        return day_of(self.date_of_id)
 
 
 def census(cursor: Cursor[Row], which: sql.Composable, table: str = "messages") -> Iterator[Counted]:
@@ -96,7 +92,15 @@ def census(cursor: Cursor[Row], which: sql.Composable, table: str = "messages") 
     return (Counted(*row) for row in cursor)
 
 
-def of_day(day: date, column: str = "originator_id") -> sql.Composed:
+def day_of(date_of_id: str) -> date | None:
+    """Of the occasion; None for what is no message's ID. These first 15 characters of one end with its version."""
+    try:
+        return occasion_of(UUID(date_of_id.replace("-", "") + "000" + "8" + 15 * "0"))
+    except ValueError:
+        return None
+
+
+def on_day(day: date, column: str = "originator_id") -> sql.Composed:
     """The IDs of a day's messages.
 
     Written out rather than bound, so that only the month they lie in is locked: never the default partition, for which a month
