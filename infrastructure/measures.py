@@ -7,6 +7,8 @@ from typing import Final
 from msgspec import Struct
 from psycopg import Cursor
 
+from application.channel_states import UNTROUBLED
+from infrastructure.channel_states import channel_states
 from infrastructure.database import Database, Row
 
 EASTERNMOST: Final = timedelta(hours=14)  # Pacific/Kiritimati
@@ -77,6 +79,9 @@ class Measures:
         yield Measure("ninebell_due_messages", "Messages that are due and that no worker has claimed", messages, ("channel",))
         oldest: Labelled = {(channel,): _age(since, now) for channel, _, since in waiting}
         yield Measure("ninebell_due_oldest_seconds", "How long the first of them has been due", oldest, ("channel",))
+        states = channel_states(cursor)
+        shut: Labelled = {(name,): float(states.get(name, UNTROUBLED).shut) for name in self._channels}
+        yield Measure("ninebell_channel_shut", "1 while its breaker is open, or it throttles us", shut, ("channel",))
         flying: Labelled = {(channel,): float(count) for channel, count in cursor.execute(IN_FLIGHT, (self._channels,))}
         yield Measure("ninebell_in_flight_messages", "Messages handed to the workers and not finished", flying, ("channel",))
 

@@ -24,6 +24,7 @@ from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
 from ops.at_hand import at_hand
 from ops.settings import Settings, described
+from ops.watching import doubts_told, measures
 from ops.wiring import Parts
 
 Verdict = Literal["ok", "warning", "unreachable"]
@@ -121,6 +122,18 @@ def _channels(parts: Parts) -> Finding:
     return Finding("channels", "warning" if any(told.values()) else "ok", said)
 
 
+def _audit(parts: Parts) -> Finding:
+    found = measures(parts).audited()
+    if found.contradictions:
+        return Finding("audit", "warning", f"{found.contradictions} do not add up: ninebell audit says which")
+    return Finding("audit", "ok", f"{found.scheduled} scheduled, and they add up")
+
+
+def _doubts(parts: Parts) -> Finding:
+    doubts = doubts_told(measures(parts).audited(), parts.clock.now())
+    return Finding("doubts", "warning" if doubts else "ok", doubts or "no message is in doubt")
+
+
 def _told(state: ChannelState) -> str:
     if state.breaker != "closed":
         return f"fails: its circuit breaker is {state.breaker.replace('_', ' ')}" + (
@@ -131,7 +144,17 @@ def _told(state: ChannelState) -> str:
     return f"throttled: {state.share:.0%} of its limit are used" if state.share < 1 else ""
 
 
-LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (_database, _pooler, _clock, _months, _followers, _tzdata, _channels)
+LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
+    _database,
+    _pooler,
+    _clock,
+    _months,
+    _followers,
+    _tzdata,
+    _channels,
+    _audit,
+    _doubts,
+)
 
 
 async def _broker(settings: Settings) -> Finding:

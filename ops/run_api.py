@@ -2,6 +2,9 @@
 
 import socket
 from collections.abc import Sequence
+from functools import partial
+
+from msgspec.structs import replace
 
 from api.app import ROUTES, make_app
 from api.bounded_clients import BoundedClients
@@ -9,6 +12,7 @@ from api.endpoint import Endpoint
 from application.ports import StoreUnavailable
 from ops.running import Stop
 from ops.serving import serve
+from ops.watching import measures, notes
 from ops.wiring import Parts, service
 
 
@@ -23,4 +27,5 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]
 
-    await serve(make_app(service(parts, red), routes), listener, stop, http=BoundedClients)
+    watched = replace(service(parts, red), measures=measures(parts).take, notes=partial(notes, parts))
+    await serve(make_app(watched, routes), listener, stop, http=BoundedClients)

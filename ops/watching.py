@@ -1,0 +1,29 @@
+"""What is there to watch in this installation, and what should a person see to?"""
+
+from datetime import datetime
+
+from application.due_messages import DueMessages
+from application.ports import StoreUnavailable
+from infrastructure.measures import Audited, Measures
+from ops.wiring import Parts
+
+
+def measures(parts: Parts) -> Measures:
+    return Measures(parts.database, parts.channels.names, DueMessages(parts.types, parts.channels).priorities)
+
+
+def notes(parts: Parts) -> list[str]:
+    """For readiness, which tells of a database that is away in its own way."""
+    try:
+        found = doubts_told(measures(parts).audited(), parts.clock.now())
+    except StoreUnavailable:
+        return []
+    return [found] if found else []
+
+
+def doubts_told(found: Audited, now: datetime) -> str | None:
+    """None where there are none."""
+    if not found.in_doubt:
+        return None
+    hours = (now - found.oldest_doubt_at).total_seconds() / 3600 if found.oldest_doubt_at else 0
+    return f"{found.in_doubt} in doubt, the oldest for {hours:.1f} h: ninebell messages list --status in_doubt names them"
