@@ -9,7 +9,7 @@ LOCK := $(UV) --no-config pip compile --quiet --universal --generate-hashes --no
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST_OPTIONS ?=
 
-.PHONY: help run test check bench prove lock clean broker
+.PHONY: help run test check bench prove chaos lock clean broker
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: .venv/runtime.stamp  ## measure messages per second on this machine
 
 prove: .venv/dev.stamp  ## prove the calendar in full: every zone, any life, a decade (minutes)
 	@$(BIN)/python -m tests.prove
+
+chaos: .venv/dev.stamp broker  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
+	@$(BIN)/python -m tests.chaos --fault '$(FAULT)' --seed '$(SEED)'
 
 lock:  ## resolve the newest versions into the lock files (needs uv)
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt

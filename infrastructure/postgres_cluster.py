@@ -14,6 +14,7 @@ import stat
 import subprocess
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ class PostgresNotStarted(Exception):
 
 class PostgresCluster:
     """One data directory of PostgreSQL and the server on it, whoever started that. Callers see to it that they are alone."""
+
+    # of our own: PGDATA, PGPORT and the like of the caller's must not steer this server
+    environment: Mapping[str, str] = {"LC_ALL": "C", "PATH": os.defpath}
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         wheel = get_server(path, start=False, cleanup_mode=None, postgres_version=POSTGRES_VERSION)
@@ -193,11 +197,10 @@ class PostgresCluster:
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def _run(self, command: str, *arguments: str) -> None:
-        """With an environment of our own: PGDATA, PGPORT and the like of the caller's must not steer this server."""
         as_user: dict[str, Any] = {}
         if self._user:
             as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        environment = {"LC_ALL": "C", "PATH": os.defpath}
+        environment = dict(self.environment)
         pgexec(command, arguments, self._binaries, cwd=self._path, env=environment, stdin=subprocess.DEVNULL, **as_user)
 
 

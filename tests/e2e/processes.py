@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,11 +39,11 @@ class Answer(Struct, frozen=True):
 class Program:
     """One process. Whatever it prints goes into two files, which are read again and again while it runs."""
 
-    def __init__(self, words: tuple[str, ...], environment: dict[str, str], printed: Path) -> None:
+    def __init__(self, words: tuple[str, ...], environment: dict[str, str], printed: Path, module: str = "ops.cli") -> None:
         self.words = words
         self._out, self._err = printed.with_suffix(".out"), printed.with_suffix(".err")
         with self._out.open("xb") as out, self._err.open("xb") as err:
-            command = [sys.executable, "-m", "ops.cli", *words]
+            command = [sys.executable, "-m", module, *words]
             self._process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
     @property
@@ -76,6 +77,10 @@ class Program:
         """As kill -9 does."""
         self._process.kill()
         self._process.wait()
+
+    def send(self, number: int) -> None:
+        """A signal that it need not end by."""
+        self._process.send_signal(number)
 
     def signal(self, number: int, seconds: float = END_SECONDS) -> int:
         """The exit code it ends with after this signal. Raises subprocess.TimeoutExpired."""
@@ -116,10 +121,10 @@ class Site:
             program.kill()
             print(f"--- {' '.join(program.words)}\n{program.printed[-1000:]}{program.logged[-2000:]}")
 
-    def start(self, *words: str, **environment: str) -> Program:
+    def start(self, *words: str, module: str = "ops.cli", **environment: str) -> Program:
         """`ninebell WORDS` as a process of its own, going on beside the test; an empty value takes a setting away."""
         told = {name: value for name, value in {**self.environment, **environment}.items() if value}
-        program = Program(words, told, self._printed / f"{next(self._numbers):02}-{words[0]}")
+        program = Program(words, told, self._printed / f"{next(self._numbers):02}-{words[0]}", module)
         self._running.append(program)
         return program
 
@@ -133,11 +138,15 @@ class Site:
         """By all processes that there were."""
         return b"".join(file.read_bytes() for file in sorted(self._printed.iterdir()))
 
+    def copy_printed(self, directory: Path) -> None:
+        """What each process printed so far, to a directory that is made for it."""
+        shutil.copytree(self._printed, directory)
+
     def ask(self, method: str, path: str, body: Any = None, *, media: str = "application/json", key: str = KEY) -> Answer:
         """What the API answers. Raises OSError where nobody listens."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {key}", **({"Content-Type": media} if content else {})}
-        return _asked(self.api_port, method, path, content, headers)
+        return asked(self.api_port, method, path, content, headers)
 
     def ready(self, program: Program) -> None:
         """Once the API of this process says that it is."""
@@ -153,7 +162,7 @@ class Site:
 
     def stats(self) -> dict[str, int]:
         """How many calls, keys and repeats the sink has seen."""
-        stats: dict[str, int] = _asked(self.sink_port, "GET", "/sink/stats", b"", {}).body
+        stats: dict[str, int] = asked(self.sink_port, "GET", "/sink/stats", b"", {}).body
         return stats
 
     def until_sent(self, keys: int, seconds: float = PATIENCE_SECONDS) -> None:
@@ -181,7 +190,8 @@ def until(what: str, found: Callable[[], T], seconds: float = PATIENCE_SECONDS, 
     return value
 
 
-def _asked(port: int, method: str, path: str, content: bytes, headers: dict[str, str]) -> Answer:
+def asked(port: int, method: str, path: str, content: bytes, headers: dict[str, str]) -> Answer:
+    """What a server of this machine answers. Raises OSError where nobody does."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, content or None, headers)

@@ -1,0 +1,77 @@
+"""Every fault by its name: what breaks, how it comes back, and what holds then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from tests.chaos import strikes
+from tests.chaos.judge import Promise
+from tests.chaos.provider import Behaviour
+from tests.chaos.scene import Scene, Stage
+
+
+class Fault(Struct, frozen=True):
+    does: str
+    strike: Callable[[Scene], None]
+    promise: Promise = Promise()
+    stage: Stage = Stage()
+    hindrance: Callable[[], str] = lambda: ""
+    """Why it can't be tried here, if so."""
+
+
+CLAIMED: Final = Promise(doubt="claimed")
+FAILING_SECONDS: Final = 8.0
+HANGING_SECONDS: Final = 15.0  # longer than a call may take
+PAST_THE_LEASE_SECONDS: Final = 25.0
+PAST_RECOVERY_SECONDS: Final = 35.0  # longer than lease and call time-out: others have taken over by then
+
+FAULTS: Final[dict[str, Fault]] = {
+    "worker-killed": Fault("kill -9 of one of two workers, started again", strikes.killed("worker"), CLAIMED),
+    "dispatcher-killed": Fault("kill -9 of the dispatcher, started again", strikes.killed("dispatcher")),
+    "planner-killed": Fault("kill -9 of the planner, started again", strikes.killed("planner")),
+    "projections-killed": Fault("kill -9 of the projections, started again", strikes.killed("projections")),
+    "api-killed": Fault("kill -9 of the API, started again", strikes.killed("api")),
+    "two-killed": Fault("kill -9 of two processes at once, whichever, started again", strikes.two_killed, CLAIMED),
+    "database-fast": Fault("PostgreSQL restarted in good order", strikes.database_restarted("fast")),
+    "database-immediate": Fault(
+        "PostgreSQL stopped at once, as by a crash, and started", strikes.database_restarted("immediate")
+    ),
+    "database-down": Fault("PostgreSQL down for 30 s", strikes.database_restarted("fast", 30)),
+    "database-frozen": Fault(
+        "PostgreSQL answers nobody for longer than a lease, while all connections stand",
+        strikes.database_frozen(PAST_THE_LEASE_SECONDS),
+    ),
+    "broker-restarted": Fault("RabbitMQ restarted", strikes.broker_restarted()),
+    "broker-down": Fault("RabbitMQ down for 30 s", strikes.broker_restarted(30)),
+    "broker-wiped": Fault("RabbitMQ killed, its data directory wiped, started", strikes.broker_wiped),
+    "provider-500": Fault("the provider answers 500", strikes.provider_is(Behaviour(status=500), FAILING_SECONDS)),
+    "provider-429": Fault("the provider answers 429", strikes.provider_is(Behaviour(status=429), FAILING_SECONDS)),
+    "provider-429-retry-after": Fault(
+        "the provider answers 429 with Retry-After: 5",
+        strikes.provider_is(Behaviour(status=429, retry_after="5"), FAILING_SECONDS),
+    ),
+    "provider-hangs": Fault(
+        "the provider reads calls, and neither takes nor answers them",
+        strikes.provider_is(Behaviour(takes=False, answers="never"), HANGING_SECONDS),
+        CLAIMED,
+    ),
+    "provider-cuts": Fault(
+        "the provider takes messages and cuts the connection",
+        strikes.provider_is(Behaviour(answers="cut"), FAILING_SECONDS),
+        CLAIMED,
+    ),
+    "provider-silent": Fault(
+        "the provider takes messages and never answers", strikes.provider_is(Behaviour(answers="never"), HANGING_SECONDS), CLAIMED
+    ),
+    "provider-slow": Fault("the provider takes ten times as long", strikes.provider_is(Behaviour(delay_ms=200), HANGING_SECONDS)),
+    "provider-down": Fault("the provider is killed and away for 60 s", strikes.provider_down(60), CLAIMED),
+    "worker-frozen": Fault(
+        "SIGSTOP of one of two workers until others have taken over, then SIGCONT",
+        strikes.frozen("worker", PAST_RECOVERY_SECONDS),
+        CLAIMED,
+    ),
+    "two-of-each": Fault("a second dispatcher and a second planner are started", strikes.joined_by("dispatcher", "planner")),
+}

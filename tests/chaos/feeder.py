@@ -1,0 +1,61 @@
+"""Who brings the people? A client that imports them in parts, and imports a part again until it is answered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final, Self
+
+from tests.e2e.people import crowd
+
+if TYPE_CHECKING:
+    from tests.e2e.processes import Site
+
+PART: Final = 100
+PAUSE_SECONDS: Final = 0.4
+TRY_AGAIN_SECONDS: Final = 0.5
+
+
+class Feeder:
+    """Half of the people are brought at once, the others in a thread, so that all roles are at work meanwhile."""
+
+    def __init__(self, site: Site, people: int, due_at: datetime) -> None:
+        """So many, all of them due at this whole minute."""
+        self._parts = [crowd(PART, due_at, first=number) for number in range(0, people, PART)]
+        self._site = site
+        self._stopping = Event()
+        self._thread = Thread(target=self._feed, name="feeder")
+        self.fed_at: datetime | None = None
+        """When the last part was answered for."""
+
+    def bring_half(self) -> None:
+        """Returns when they are in the store."""
+        for _ in range(len(self._parts) // 2):
+            self._bring(self._parts.pop())
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _feed(self) -> None:
+        for part in self._parts:
+            self._bring(part)
+            if self._stopping.wait(PAUSE_SECONDS):
+                return
+        self.fed_at = datetime.now(UTC)
+
+    def _bring(self, part: bytes) -> None:
+        while not self._brought(part):
+            if self._stopping.wait(TRY_AGAIN_SECONDS):
+                return
+
+    def _brought(self, part: bytes) -> bool:
+        try:
+            answer = self._site.ask("POST", "/v1/users/import", part, media="text/csv")
+        except OSError:
+            return False
+        return answer.status == 200 and answer.body["rejected"] == 0

@@ -1,0 +1,119 @@
+"""How does each fault strike? Each blocks from its beginning to its end."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final, Literal
+
+from tests.chaos.provider import Behaviour
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.chaos.scene import Scene
+
+    Strike = Callable[[Scene], None]
+
+WELL: Final = Behaviour()
+
+
+def killed(*roles: str) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            victims = [scene.one(role) for role in roles]
+            for victim in victims:
+                scene.kill(victim)
+        for role in roles:
+            scene.start(role)
+
+    return strike
+
+
+def two_killed(scene: Scene) -> None:
+    """Any two."""
+    two = scene.dice.sample(scene.programs, 2)
+    scene.notes.append("killed: " + " and ".join(program.words[1] for program in two))
+    with scene.stricken():
+        for program in two:
+            scene.kill(program)
+    for program in two:
+        scene.start(program.words[1])
+
+
+def database_restarted(mode: Literal["fast", "immediate"], away_seconds: float = 0) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.database.stop(mode)
+            scene.hold(away_seconds)
+            scene.database.start()
+
+    return strike
+
+
+def database_frozen(seconds: float) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.database.freeze()
+            scene.hold(seconds)
+            scene.database.thaw()
+
+    return strike
+
+
+def broker_restarted(away_seconds: float = 0) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.broker.stop()
+            scene.hold(away_seconds)
+            scene.broker.start()
+
+    return strike
+
+
+def broker_wiped(scene: Scene) -> None:
+    with scene.stricken():
+        scene.broker.kill()
+        scene.broker.wipe()
+        scene.broker.start()
+
+
+def provider_is(behaviour: Behaviour, seconds: float) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.behave(behaviour)
+            scene.hold(seconds)
+            scene.behave(WELL)
+
+    return strike
+
+
+def provider_down(seconds: float) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.provider.kill()
+            scene.hold(seconds)
+            scene.start_provider()
+
+    return strike
+
+
+def frozen(role: str, seconds: float) -> Strike:
+    """At any moment."""
+
+    def strike(scene: Scene) -> None:
+        program = scene.one(role)
+        with scene.stricken():
+            program.send(signal.SIGSTOP)
+            scene.hold(seconds)
+            program.send(signal.SIGCONT)
+
+    return strike
+
+
+def joined_by(*roles: str) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            for role in roles:
+                scene.start(role).says("running:")
+
+    return strike
