@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
+from ops.cli_messages import messages
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
@@ -283,6 +284,7 @@ def forecast(*, rate: str | None = None, json: bool = False) -> int:
 
 
 app.command(templates)
+app.command(messages)
 
 
 def main(arguments: list[str] | None = None) -> int:

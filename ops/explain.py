@@ -24,7 +24,7 @@ def explain(user: str, settings: Settings, days: int, *, as_json: bool) -> int:
     """`user` is a UUID or an external ID. Raises WrongSettings for someone who is not there."""
     with at_hand(settings, "explain") as parts:
         try:
-            found = explain_user(_user_id(user, parts.store), parts.store, parts.types, parts.clock.now(), days)
+            found = explain_user(user_id_of(user, parts.store), parts.store, parts.types, parts.clock.now(), days)
         except UserUnknown as error:
             raise WrongSettings("no user has this ID, nor this external_id") from error
         except UserErasedError as error:
@@ -36,8 +36,8 @@ def explain(user: str, settings: Settings, days: int, *, as_json: bool) -> int:
     return 0
 
 
-def _user_id(user: str, store: EventStore) -> UUID:
-    """Raises UserUnknown, UserErasedError."""
+def user_id_of(user: str, store: EventStore) -> UUID:
+    """Whom a UUID or an external ID names. Raises UserUnknown, UserErasedError."""
     try:
         return UUID(user)
     except ValueError:

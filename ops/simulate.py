@@ -24,8 +24,9 @@ from application.ports import Origin
 from domain.errors import Invalid
 from domain.user import UserRegistered
 from infrastructure.import_staging import PostgresStaging
+from ops.instants import instant
 from ops.settings import Settings, WrongSettings
-from ops.simulation_changes import Change, apply_change, instant, read_changes
+from ops.simulation_changes import Change, apply_change, read_changes
 from ops.simulation_parts import Parts, simulated
 from ops.simulation_record import Chronicle, write_csv
 from ops.simulation_summary import show_summary

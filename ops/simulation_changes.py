@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from domain.errors import Gone, Invalid, Problem
 from domain.message_type import MessageTypes
 from domain.user import Details
 from domain.user_details import REQUIRED, parse_details
+from ops.instants import instant
 from ops.settings import WrongSettings
 
 COLUMNS: Final = ("at", "external_id", "field", "value")
@@ -34,12 +35,6 @@ class Change(Struct, frozen=True):
     external_id: str
     field: str
     value: str
-
-
-def instant(text: str) -> datetime:
-    """An ISO instant; without an offset it is UTC. Raises ValueError."""
-    at = datetime.fromisoformat(text.strip())
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def read_changes(file: Path, reject: Callable[[Rejection], None]) -> list[Change]:
