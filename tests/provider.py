@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ import uvicorn
 from ops.sink_app import SinkOptions, make_sink_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from pathlib import Path
+
+    Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 RECEIVED_AT = datetime(2027, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
 
@@ -33,10 +35,17 @@ async def running_sink(path: Path, options: SinkOptions | None = None) -> AsyncI
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What to write back, byte for byte, and whether to hang up after it."""
+    """What to write back, byte for byte; what to go on writing for ever; and whether to hang up."""
 
     raw: bytes = b""
     hang_up: bool = False
+    for_ever: bytes = b""
+
+    async def say(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.raw)
+        while self.for_ever and not writer.is_closing():
+            writer.write(self.for_ever)
+            await asyncio.sleep(0.01)
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Reply:
@@ -61,6 +70,7 @@ class Provider:
     def __init__(self, replies: Sequence[Reply]) -> None:
         self.requests: list[Request] = []
         self.connections = 0
+        self.heard = asyncio.Event()  # all of a call
         self.gone = asyncio.Event()  # we hung up on a caller, and it has seen that
         self.url = ""
         self._replies = list(replies)
@@ -70,8 +80,9 @@ class Provider:
         try:
             while True:
                 self.requests.append(await read_request(reader))
+                self.heard.set()
                 reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
-                writer.write(reply.raw)
+                await reply.say(writer)
                 if reply.hang_up:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -86,22 +97,39 @@ class Provider:
 async def provider(*replies: Reply) -> AsyncIterator[Provider]:
     """Listens on a port of its own until the end of the block."""
     told = Provider(replies)
+    async with listening(told.talk) as port:
+        told.url = f"http://127.0.0.1:{port}/v1/send"
+        yield told
+
+
+@asynccontextmanager
+async def listening(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> AsyncIterator[int]:
+    """A port whose every connection is talked to like that; at the end nobody is, any more."""
     talks: set[asyncio.Task[None]] = set()
+    accepted: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(task := asyncio.create_task(told.talk(reader, writer)))
-        await asyncio.wait([task])
-        writer.close()
+        current = asyncio.current_task()
+        assert current is not None
+        accepted.add(current)
+        talks.add(talking := asyncio.create_task(talk(reader, writer)))
+        await asyncio.wait([talking])
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    told.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/send"
     try:
-        yield told
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in talks:
-            task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        for _ in range(3):  # who has just been accepted comes to talk in a moment
+            await asyncio.sleep(0)
+        for talking in talks:
+            talking.cancel()
+        await asyncio.gather(*accepted, *talks, return_exceptions=True)
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:
