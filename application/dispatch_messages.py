@@ -15,6 +15,7 @@ from application.due_messages import ENDED, STEERING, DueMessages
 from application.fail_over import FailOver
 from application.pacing import Pacing
 from application.ports import Begin, Group, NewEvents, Origin
+from application.stranded_dispatches import withdraw_stranded
 from domain import dispatch
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
 from domain.event import Event
@@ -52,7 +53,7 @@ class Dispatcher:
         While the clock is not `steady`, nothing is found due or too late. Raises Deposed, PositionLost.
         """
         with self._begin() as work:
-            self._reroute(work)
+            stranded = self._reroute(work, now)
             glance = self._glance(work, now)
             self._troubled = glance.troubled
             more, ready_at = self._follow_messages(work, glance)
@@ -61,8 +62,8 @@ class Dispatcher:
             self._in_the_thick = bool(
                 steady and self._next_ready_at and self._next_ready_at <= now and self._dispatch_due(work, now)
             )
-        self._rerouted = True
-        return more or self._in_the_thick
+        self._rerouted = not stranded
+        return stranded or more or self._in_the_thick
 
     def next_wake(self, now: datetime) -> float:
         """Seconds to wait after a step that had no more to do, if no log moves: until the next due instant, at most one."""
@@ -70,9 +71,12 @@ class Dispatcher:
             return LONGEST_WAIT_SECONDS  # what is due already waits for room in its channel, or for the clock
         return min(LONGEST_WAIT_SECONDS, (self._next_ready_at - now).total_seconds())
 
-    def _reroute(self, work: DispatcherWork) -> None:
-        if not self._rerouted:
-            work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
+    def _reroute(self, work: DispatcherWork, now: datetime) -> bool:
+        """Once a term, bring what waits in line with today's settings; whether there is more of it."""
+        if self._rerouted:
+            return False
+        work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
+        return withdraw_stranded(work, self._channels.names, now)
 
     def _glance(self, work: DispatcherWork, now: datetime) -> Glance:
         if self._in_the_thick:

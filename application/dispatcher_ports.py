@@ -100,6 +100,9 @@ class DispatcherWork(Work, Protocol):
     def unstarted(self, now: datetime, limit: int) -> list[UUID]:
         """Dispatches no worker has started, whose next publication is due, the longest waiting first."""
 
+    def unstarted_elsewhere(self, channels: Sequence[str], limit: int) -> list[UUID]:
+        """Dispatches no worker has started, through none of these channels."""
+
     def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
         """Published once more: the next time is put off, doubling from 30 s up to 8 minutes."""
 

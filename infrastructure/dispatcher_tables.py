@@ -65,6 +65,7 @@ PUBLISHED: Final = """
     WHERE dispatch_id IN (SELECT dispatch_id FROM in_flight WHERE dispatch_id = ANY(%b) FOR UPDATE SKIP LOCKED)"""
 UNSTARTED: Final = """
     SELECT dispatch_id FROM in_flight WHERE worker = '' AND publish_at <= %b ORDER BY publish_at, dispatch_id LIMIT %b"""
+UNSTARTED_ELSEWHERE: Final = "SELECT dispatch_id FROM in_flight WHERE worker = '' AND channel <> ALL(%b) ORDER BY 1 LIMIT %b"
 CLAIMANTS: Final = "SELECT DISTINCT worker, incarnation FROM in_flight WHERE incarnation IS NOT NULL ORDER BY 1, 2"
 CLAIMED_BY: Final = """
     SELECT dispatch_id FROM in_flight
@@ -141,6 +142,10 @@ class PostgresDispatcherWork(PostgresWork):
 
     def unstarted(self, now: datetime, limit: int) -> list[UUID]:
         self.cursor.execute(UNSTARTED, (now, limit), prepare=True)
+        return [dispatch_id for (dispatch_id,) in self.cursor]
+
+    def unstarted_elsewhere(self, channels: Sequence[str], limit: int) -> list[UUID]:
+        self.cursor.execute(UNSTARTED_ELSEWHERE, (list(channels), limit))
         return [dispatch_id for (dispatch_id,) in self.cursor]
 
     def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:

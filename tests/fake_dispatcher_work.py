@@ -217,6 +217,10 @@ class FakeDispatcherWork:
         waiting.sort(key=lambda flight: (flight.publish_at, flight.row.dispatch_id))
         return [flight.row.dispatch_id for flight in waiting[:limit]]
 
+    def unstarted_elsewhere(self, channels: Sequence[str], limit: int) -> list[UUID]:
+        rows = (flight.row for flight in self._memory.flights.values())
+        return sorted(row.dispatch_id for row in rows if not row.worker and row.channel not in channels)[:limit]
+
     def published(self, dispatch_ids: Sequence[UUID], now: datetime) -> None:
         for dispatch_id in dispatch_ids:
             if known := self._memory.flights.get(dispatch_id):

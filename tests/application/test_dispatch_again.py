@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelTraits
+from domain.dispatch import DispatchStarted
 from domain.scheduled_message import (
     DeliveryInDoubt,
     DoubtResolved,
@@ -30,6 +31,7 @@ from tests.application.dispatch_stories import (
     events_of,
     message,
     repeated,
+    requested,
     run,
     schedule,
 )
@@ -164,3 +166,28 @@ def test_what_was_redriven_in_doubt_goes_out_even_where_nobody_can_clear_it(doub
     memory.write("messages", message(1), request, doubt, redriven, *again, now=DUE)
     run(dispatcher(memory, BLIND), LATER)
     assert len(dispatches(memory)) == (0 if doubtful else 1)
+
+
+def test_what_was_handed_to_a_channel_that_left_the_settings_goes_through_another() -> None:
+    memory = Memory()
+    schedule(memory, [1, 2])
+    run(dispatcher(memory, BLIND), DUE)
+    run(dispatcher(memory, SINK, first_id=500), DUE + SECOND)
+    stranded, again = dispatches(memory)
+    assert (stranded.channel, again.channel) == ("blind", "sink")
+    assert set(again.message_ids) == {message(1), message(2)}
+    assert [event.reason for event in events_of(memory, message(1)) if isinstance(event, MessageReleased)] == ["channel_gone"]
+    assert [type(event.event).__name__ for event in memory.logs["dispatches"]][1:4] == [
+        *["DispatchMemberWithdrawn"] * 2,
+        "DispatchFinished",
+    ]
+
+
+def test_what_a_worker_has_claimed_there_is_left_to_it() -> None:
+    memory = Memory()
+    schedule(memory, [1])
+    run(dispatcher(memory, BLIND), DUE)
+    claim = DispatchStarted("w", UUID(int=77), UUID(int=78))
+    memory.write("dispatches", requested(memory)[0].stream_id, claim, now=DUE)
+    run(dispatcher(memory, SINK, first_id=500), DUE + SECOND)
+    assert len(dispatches(memory)) == 1

@@ -175,3 +175,20 @@ def test_what_it_appended_itself_hides_nothing_that_others_wrote_before(desk: De
     with desk.begin() as work:
         assert work.glance(["sink"], PRIORITIES).messages_moved
         assert [recorded.stream_id for recorded in work.follow("messages", 10).events] == [message(2), message(1)]
+
+
+def test_only_some_types_may_be_asked_for(desk: Desk) -> None:
+    put(desk, due(1), due(2, message_type="OTHER"), due(3, message_type="OTHER", priority=5))
+    with desk.begin() as work:
+        assert work.due("sink", PRIORITIES, DUE, 10, ["OTHER"]) == [
+            due(3, message_type="OTHER", priority=5),
+            due(2, message_type="OTHER"),
+        ]
+        assert work.due("sink", PRIORITIES, DUE, 1, ["BIRTHDAY"]) == [due(1)]
+
+
+def test_what_no_worker_will_take_is_told(desk: Desk) -> None:
+    put(desk, flight(1), flight(2, channel="gone"), flight(3, channel="gone", worker=WORKER[0], incarnation=WORKER[1]))
+    with desk.begin() as work:
+        assert work.unstarted_elsewhere(["sink", "other"], 10) == [UUID(int=2)]
+        assert work.unstarted_elsewhere(["gone", "other"], 10) == [UUID(int=1)]

@@ -14,7 +14,8 @@ from application.ports import Deposed
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
-from domain.scheduled_message import DeliveryInDoubt, MessageCancelled, MessageExpired, MessageFailed, SendRequested
+from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageCancelled, MessageExpired, MessageFailed, SendRequested
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.leader import Elector
 from infrastructure.work import begin_work
@@ -156,3 +157,47 @@ def test_nobody_waits_for_a_row_that_another_works_on(desk: PostgresDesk) -> Non
         with desk.begin() as other:
             assert other.claimed_by([WORKER]) == [UUID(int=2)]
             other.published([UUID(int=1), UUID(int=2)], DUE)
+
+
+SPARE = replace(SINK, name="spare")
+
+
+def planned(desk: PostgresDesk, *channels: ChannelTraits, first_id: int = 1) -> Dispatcher:
+    ids = count(first_id)
+    by_type = {"BIRTHDAY": [channel.name for channel in channels]}
+    return Dispatcher(desk.begin, TYPES, ChannelPlan(channels, by_type), lambda: UUID(int=next(ids)))
+
+
+def test_while_a_breaker_is_open_its_messages_go_through_the_next_channel(desk: PostgresDesk) -> None:
+    schedule(desk, [1, 2])
+    PostgresChannels(desk.store.database).trip("sink")
+    run(planned(desk, SINK, SPARE), DUE)
+    over, requested = desk.events("messages", message(1))[1:]
+    assert isinstance(over, FailedOver)
+    assert (over.from_channel, over.to_channel) == ("sink", "spare")
+    assert isinstance(requested, SendRequested)
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"spare": 2}
+
+
+def test_without_another_channel_they_wait_until_it_has_closed(desk: PostgresDesk) -> None:
+    schedule(desk, [1])
+    channels = PostgresChannels(desk.store.database)
+    channels.trip("sink")
+    leader = planned(desk, SINK)
+    run(leader, DUE)
+    assert len(desk.events("messages", message(1))) == 1
+    with desk.store.database.connect() as connection:
+        connection.execute("UPDATE channel_states SET open_until = clock_timestamp()")
+    channels.close("sink")
+    run(leader, DUE)
+    assert isinstance(desk.events("messages", message(1))[-1], SendRequested)
+
+
+def test_a_channel_that_left_the_settings_gives_back_what_it_was_handed(desk: PostgresDesk) -> None:
+    schedule(desk, [1, 2])
+    run(planned(desk, SPARE), DUE)
+    run(planned(desk, SINK, first_id=500), DUE)
+    assert [type(event).__name__ for event in desk.events("messages", message(1))[2:]] == ["MessageReleased", "SendRequested"]
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"sink": 2}

@@ -1,0 +1,43 @@
+"""What becomes of dispatches whose channel is no longer among the settings, so that no worker will ever take them?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from application.dispatcher_ports import DispatcherWork
+from application.ports import Group, NewEvents, Origin, Stream
+from domain import dispatch, message_decisions
+from domain.dispatch import Dispatch, DispatchEvent
+from domain.scheduled_message import ScheduledMessage
+
+PAGE: Final = 100
+STRANDED: Final = Origin(who="dispatcher", causation_id="settings")
+CHANNEL_GONE: Final = "channel_gone"
+
+
+def withdraw_stranded(work: DispatcherWork, channels: Sequence[str], now: datetime) -> bool:
+    """Take a page of them back: their messages are due again, through a channel there is. Whether there may be more."""
+    dispatch_ids = work.unstarted_elsewhere(channels, PAGE)
+    if not dispatch_ids:
+        return False
+    streams = work.load_dispatches(dispatch_ids)
+    messages = work.load_messages({member for stream in streams.values() if stream.state for member in stream.state.members})
+    work.append([group for id_ in dispatch_ids if (group := _withdrawn(id_, streams[id_], messages))], STRANDED, now)
+    return len(dispatch_ids) == PAGE
+
+
+def _withdrawn(dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]) -> Group | None:
+    state: Dispatch | None = stream.state
+    if state is None or state.status != "requested":
+        return None
+    taken_back: list[DispatchEvent] = []
+    appends = []
+    for member in state.members:
+        taken_back += dispatch.withdraw(state, member)
+        state = dispatch.evolve(state, taken_back[-1])
+        message = messages[member]
+        if message.state and (message.state.status, message.state.dispatch_id) == ("requested", dispatch_id):
+            released = message_decisions.release(message.state, dispatch_id=dispatch_id, reason=CHANNEL_GONE)
+            appends.append(NewEvents("messages", member, message.version, tuple(released)))
+    return Group((*appends, NewEvents("dispatches", dispatch_id, stream.version, tuple(taken_back))))
