@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Struct
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from application.channel_plan import ChannelTraits
 from application.provider_limit import ProviderLimit
@@ -22,6 +22,13 @@ def _stretch(value: Any) -> Any:
     if not (isinstance(value, str) and _STRETCH.fullmatch(value)):
         raise ValueError('must be a number with a unit, such as "1s", "60s" or "24h"')
     return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+
+
+def _sender(value: str) -> str:
+    from infrastructure.channels.smtp_wire import parse_sender
+
+    parse_sender(value)
+    return value
 
 
 Stretch = Annotated[timedelta, BeforeValidator(_stretch)]
@@ -52,10 +59,15 @@ class SmtpSettings(BaseModel):
 
     host: str = Field(min_length=1)
     port: int = Field(default=587, ge=1, le=65535)
-    sender: str = Field(min_length=3, max_length=254)  # the From address
+    sender: Annotated[str, AfterValidator(_sender)]  # hello@example.org, or Greetings <hello@example.org>
     user: str | None = None
     password_file: Path | None = None
     tls: Literal["none", "starttls", "tls"] = "starttls"
+
+    @property
+    def password(self) -> str | None:
+        """Raises OSError."""
+        return self.password_file.read_text(encoding="utf-8").strip() if self.password_file else None
 
     @model_validator(mode="after")
     def _whole_login(self) -> "SmtpSettings":

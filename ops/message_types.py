@@ -9,7 +9,7 @@ from domain.message_type import Settings as TypeSettings
 from ops.plugins import with_plugins
 from ops.settings import Settings, WrongSettings
 
-OF_DELIVERY: Final = frozenset({"per_address_per_day"})
+OF_DELIVERY: Final = frozenset({"channels", "per_address_per_day"})
 """The settings of a type that it need not know of itself."""
 
 

@@ -28,7 +28,7 @@ from ops.run_sink import run_sink
 from ops.run_worker import run_worker
 from ops.running import Pause, Stop, WorkersRefuse
 from ops.serving import AddressTaken, bound
-from ops.settings import Settings
+from ops.settings import Settings, WrongSettings
 from ops.sink_app import SinkOptions
 from ops.wiring import Parts, build, prepare
 
@@ -38,7 +38,16 @@ THREADS: Final = 64
 COLLECT_AFTER_OBJECTS: Final = 50_000
 WAIT_FOR_BUS_SECONDS: Final = 10.0
 
-FATAL: Final = (AddressTaken, DataDirectoryBusy, NewerTables, PostgresNotStarted, SchemaTooNew, WorkersRefuse, WrongMasterKey)
+FATAL: Final = (
+    AddressTaken,
+    DataDirectoryBusy,
+    NewerTables,
+    PostgresNotStarted,
+    SchemaTooNew,
+    WorkersRefuse,
+    WrongMasterKey,
+    WrongSettings,
+)
 """What no waiting mends: the process ends with one line."""
 
 Worker = Callable[[Parts, Stop], Coroutine[Any, Any, None]]

@@ -15,7 +15,7 @@ FINISH_AT_THE_TERMINAL_SECONDS: Final = 2.0
 async def run_worker(parts: Parts, stop: Stop) -> None:
     """Returns once told to stop and what was claimed is recorded: within 30 s, or 2 s where a person waits at the terminal."""
     async with asyncio.TaskGroup() as channels:
-        for sender in senders(parts.settings):
+        for sender in senders(parts):
             channels.create_task(_run_channel(parts, sender, stop))
 
 

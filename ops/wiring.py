@@ -34,6 +34,7 @@ from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.channels.http import HttpChannel
+from infrastructure.channels.smtp import SmtpChannel
 from infrastructure.clock import DatabaseClock
 from infrastructure.database import Database
 from infrastructure.derivation_tables import moved_by_tzdata
@@ -56,11 +57,11 @@ from infrastructure.user_sealer import UserSealer
 from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
 from infrastructure.worker_liveness import WorkerLiveness
-from ops.channel_settings import ChannelInUse
+from ops.channel_settings import ChannelInUse, SmtpSettings
 from ops.installation import Installation
 from ops.message_types import message_types
 from ops.plugins import registered
-from ops.settings import Settings
+from ops.settings import Settings, WrongSettings
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
 
@@ -249,13 +250,26 @@ def channel_plan(settings: Settings) -> ChannelPlan:
     return ChannelPlan([channel.traits for channel in settings.channels_in_use], by_type)
 
 
-def senders(settings: Settings) -> list[Channel]:
-    """Who speaks to each provider."""
-    return [_sender(channel) for channel in settings.channels_in_use]
+def senders(parts: Parts) -> list[Channel]:
+    """Who speaks to each provider. Raises WrongSettings where a password can't be read."""
+    return [_sender(channel, parts) for channel in parts.settings.channels_in_use]
 
 
-def _sender(channel: ChannelInUse) -> Channel:
-    traits = channel.traits
+def _sender(channel: ChannelInUse, parts: Parts) -> Channel:
+    traits, smtp = channel.traits, channel.smtp
+    if smtp is not None:
+        return SmtpChannel(
+            channel.name,
+            host=smtp.host,
+            port=smtp.port,
+            user=smtp.user,
+            password=_password(channel.name, smtp),
+            tls=smtp.tls,
+            sender=smtp.sender,
+            concurrency=traits.concurrency,
+            call_timeout_seconds=traits.call_timeout_seconds,
+            now=parts.clock.now,
+        )
     return HttpChannel(  # the sink speaks HTTP as well
         channel.name,
         channel.url,
@@ -265,6 +279,13 @@ def _sender(channel: ChannelInUse) -> Channel:
         call_timeout_seconds=traits.call_timeout_seconds,
         askable=traits.askable,
     )
+
+
+def _password(channel: str, smtp: SmtpSettings) -> str | None:
+    try:
+        return smtp.password
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongSettings(f"channels.{channel}.smtp.password_file: {smtp.password_file} can't be read: {error}") from error
 
 
 def _longest_call_seconds(parts: Parts) -> float:

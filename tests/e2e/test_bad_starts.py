@@ -103,3 +103,17 @@ def refusal(program: Program) -> str:
 def red(site: Site) -> tuple[str, ...]:
     status, _, missed = site.readiness()
     return missed if status == 503 else ()
+
+
+MAIL = """\
+[channels.smtp]
+smtp = {host = "127.0.0.1", sender = "us@example.org", user = "us", password_file = "/nowhere/password"}
+"""
+
+
+def test_a_password_file_that_is_not_there_ends_the_worker_with_one_line(embedded, data_dir):
+    (data_dir / "mail.toml").write_text(MAIL)
+    up = embedded.run("up", NINEBELL_CHANNEL="smtp", NINEBELL_CONFIG=str(data_dir / "mail.toml"))
+    assert up.ended() == 2
+    (said,) = [line for line in up.logged.splitlines() if not line.startswith("{")]
+    assert said.startswith("channels.smtp.smtp.password_file: /nowhere/password can't be read")
