@@ -16,6 +16,7 @@ from application.claims import Call, Claim, Decision, Prepared, calls_of, last_w
 from application.delivery_loop import DeliveryLoop
 from application.delivery_outcomes import Outcomes, Released, events_of, outcome_of
 from application.delivery_ports import Ambiguous, Answer, Channel, Deliveries, Liveness, SendCommand
+from application.pause_sending import NeverPaused, WatchedPauses, is_paused
 from application.ports import Clock, EventStore, Group, NewEvents, Origin, StoreUnavailable, Stream
 from application.texts import Render, own_words
 from domain import dispatch as dispatches
@@ -26,6 +27,7 @@ from domain.scheduled_message import ScheduledMessage
 log: Final = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
+NEVER_PAUSED: Final = NeverPaused()
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,7 +38,7 @@ class Deliverer:
     `gate` lets calls through to the provider; `random` draws from [0, 1); `only_to` is a glob of the addresses that may be
     written to, for trials; `texts` gives what renders with the texts of this moment; `cap` is there if any type may write to an
     address only so often for a day; `next_channel` says where a message of a type goes that this channel did not accept;
-    past `key_lifetime` the provider may have forgotten a key, if that is all that clears a doubt.
+    past `key_lifetime` the provider may have forgotten a key, if that is all that clears a doubt; `pauses` says what must wait.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class Deliverer:
         cap: AddressCap | None = None,
         next_channel: Callable[[str], str | None] = lambda _message_type: None,
         key_lifetime: timedelta | None = None,
+        pauses: WatchedPauses = NEVER_PAUSED,
     ) -> None:
         self._store, self._channel, self._types, self._clock = store, channel, types, clock
         self._liveness, self._gate, self._random, self._only_to = liveness, gate, random, only_to
         self._texts, self._cap, self._next_channel, self._key_lifetime = texts, cap, next_channel, key_lifetime
-        self._calls = BoundedCalls(channel.concurrency)
+        self._calls, self._pauses = BoundedCalls(channel.concurrency), pauses
         self._told_to_end = threading.Event()
         self._calls_are_over = False
 
@@ -159,6 +162,8 @@ class Deliverer:
     async def _entered(self, claim: Claim, call: Call) -> Entered | str:
         """Through the gate and covered by the lease, or why not; then not a byte has left."""
         try:
+            if await self._must_wait(call):
+                return "paused"
             entered = await self._gate.enter(len(call.letters))
         except asyncio.CancelledError:
             if not self._told_to_end.is_set():
@@ -166,12 +171,18 @@ class Deliverer:
             return "stopped"
         if isinstance(entered, str):
             return entered
+        paused = await self._must_wait(call)
         # May we call, then whose claim is it: an incarnation never comes back, so the lease was this claim's.
         covered = self._liveness.may_call() and self._liveness.incarnation == claim.incarnation
-        if covered and not self._calls_are_over:
+        if covered and not self._calls_are_over and not paused:
             return entered
         await self._gate.leave()
-        return "stopped" if covered else "lease"
+        return "lease" if not covered else "paused" if paused else "stopped"
+
+    async def _must_wait(self, call: Call) -> bool:
+        """Also after a wait at the gate, which may have been long."""
+        paused = await self._pauses.current()
+        return is_paused(paused, self._channel.name, (one.letter.message_type for one in call.letters))
 
     async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
         letters = [letter.letter for letter in call.letters]

@@ -12,8 +12,10 @@ from application.channel_plan import ChannelPlan
 from application.channel_states import UNTROUBLED
 from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight
 from application.due_messages import ENDED, STEERING, DueMessages
+from application.expire_held import ExpireHeld
 from application.fail_over import FailOver
 from application.pacing import Pacing
+from application.pause_sending import is_paused
 from application.ports import Begin, Group, NewEvents, Origin
 from application.stranded_dispatches import withdraw_stranded
 from domain import dispatch
@@ -40,6 +42,7 @@ class Dispatcher:
         self._new_id = new_id
         self._rows = DueMessages(types, channels)
         self._fail_over = FailOver(channels, self._rows)
+        self._expire_held = ExpireHeld(channels, self._rows)
         self._pacing = Pacing()
         self._rerouted = False
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
@@ -150,17 +153,19 @@ class Dispatcher:
     def _ready(self, work: DispatcherWork, now: datetime) -> tuple[list[DueMessage], bool]:
         """A page of each channel that may send, and whether any of them was full."""
         states = work.channel_states() if self._troubled else {}
-        more = self._fail_over.away_from(work, states, now)
+        paused = work.paused() if self._troubled else ()
+        more = self._fail_over.away_from(work, states, paused, now)
+        due = self._expire_held.page(work, states, paused, now)
+        more |= len(due) == PAGE
         in_flight = work.members_in_flight()
-        due: list[DueMessage] = []
         for channel in self._channels.channels:
             room = self._pacing.room(channel, states.get(channel.name, UNTROUBLED), in_flight)
-            if room > 0:
-                found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room))
+            if room > 0 and not is_paused(paused, channel.name):
+                found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room), without=paused)
                 in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
                 due += found
                 more |= len(found) == min(PAGE, room)
-        return due, more
+        return list({row.message_id: row for row in due}.values()), more
 
     def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:
         """Per channel and region, the most urgent first, none larger than the channel allows."""

@@ -1,6 +1,6 @@
 """What the dispatcher needs from outside: a transaction, and in it the tables that are its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.channel_states import ChannelState
+from application.pause_sending import PausedNames
 from application.ports import Work
 
 
@@ -53,7 +54,7 @@ class Glance(Struct, frozen=True):
     messages_moved: bool  # the log may have gone on since this manager read it
     dispatches_moved: bool
     first_ready_at: datetime | None  # of all that is due or will be
-    troubled: bool = False  # some channel's state is worth a look
+    troubled: bool = False  # some channel's state, or what is paused, is worth a look
 
 
 class DispatcherWork(Work, Protocol):
@@ -75,10 +76,22 @@ class DispatcherWork(Work, Protocol):
     def channel_states(self) -> Mapping[str, ChannelState]:
         """Of the channels that were ever in trouble, or have a limit."""
 
+    def paused(self) -> PausedNames:
+        """What nothing is to be sent of for now."""
+
     def due(
-        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+        self,
+        channel: str,
+        priorities: Sequence[int],
+        now: datetime,
+        limit: int,
+        only: Sequence[str] | None = None,
+        without: Collection[str] = (),
     ) -> list[DueMessage]:
-        """Ready by `now`, by (priority, ready_at, message ID); `only` of these message types."""
+        """Ready by `now`, by (priority, ready_at, message ID); `only` of these message types, and of none of those."""
+
+    def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        """Ready, but past their late window by `now`."""
 
     def due_count(self) -> int:
         """Messages waiting for their instant, or for room in their channel."""

@@ -8,6 +8,7 @@ from application.channel_plan import ChannelPlan
 from application.channel_states import ChannelState
 from application.dispatcher_ports import DispatcherWork, DueMessage
 from application.due_messages import DueMessages
+from application.pause_sending import PausedNames, is_paused
 from application.ports import Group, NewEvents, Origin, Stream
 from domain import message_decisions
 from domain.scheduled_message import ScheduledMessage
@@ -22,14 +23,17 @@ class FailOver:
     def __init__(self, channels: ChannelPlan, rows: DueMessages) -> None:
         self._channels, self._rows = channels, rows
 
-    def away_from(self, work: DispatcherWork, states: Mapping[str, ChannelState], now: datetime) -> bool:
-        """A page of each such channel, in the transaction of the dispatcher; whether there may be more."""
-        troubled = [name for name in self._channels.names if name in states and states[name].breaker != "closed"]
-        shut = {*troubled, *(name for name, state in states.items() if state.shut)}
-        return any(self._page(work, name, shut, now) for name in troubled)
+    def away_from(self, work: DispatcherWork, states: Mapping[str, ChannelState], paused: PausedNames, now: datetime) -> bool:
+        """A page of each such channel, in the transaction of the dispatcher; whether there may be more.
 
-    def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], now: datetime) -> bool:
-        types = self._channels.failing_over(channel, self._rows.types, shut)
+        What is paused stays where it is, and nothing goes on to where it would have to wait.
+        """
+        troubled = [name for name in self._channels.names if name in states and states[name].breaker != "closed"]
+        shut = {*troubled, *paused, *(name for name, state in states.items() if state.shut)}
+        return any(self._page(work, name, shut, paused, now) for name in troubled if not is_paused(paused, name))
+
+    def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], paused: PausedNames, now: datetime) -> bool:
+        types = self._channels.failing_over(channel, [one for one in self._rows.types if one not in paused], shut)
         due = work.due(channel, self._rows.priorities, now, PAGE, types) if types else []
         streams = work.load_messages([row.message_id for row in due]) if due else {}
         groups = [group for row in due if (group := self._moved(row, streams[row.message_id], channel, shut))]

@@ -1,13 +1,15 @@
 """Where does the dispatcher keep what is due and what is in flight, in the transaction of its appends?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from application.channel_states import ChannelState
 from application.dispatcher_ports import DueMessage, Glance, InFlight, Route
+from application.pause_sending import PausedNames
 from infrastructure.channel_states import channel_states
+from infrastructure.pauses import paused_names
 from infrastructure.work import PostgresWork
 
 # A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.
@@ -19,7 +21,8 @@ GLANCE: Final = """
            (SELECT min(ready_at) FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p,
                LATERAL (SELECT ready_at FROM due WHERE channel = c AND priority = p ORDER BY ready_at LIMIT 1) AS earliest),
            EXISTS (SELECT FROM channel_states WHERE open_until IS NOT NULL OR hold_until > clock_timestamp()
-               OR lowered_at > clock_timestamp() - interval '1 minute')"""
+               OR lowered_at > clock_timestamp() - interval '1 minute')
+           OR EXISTS (SELECT FROM pauses WHERE resumed_at IS NULL)"""
 PUT_DUE: Final = """
     INSERT INTO due
         (message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt)
@@ -35,9 +38,14 @@ DUE: Final = """
     SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
     FROM unnest(%b::int[]) AS wanted (priority), LATERAL (
         SELECT * FROM due WHERE channel = %b AND due.priority = wanted.priority AND ready_at <= %b
-            AND (%b::text[] IS NULL OR message_type = ANY(%b))
+            AND (%b::text[] IS NULL OR message_type = ANY(%b)) AND message_type <> ALL(%b)
         ORDER BY ready_at, message_id LIMIT %b) AS found
     ORDER BY found.priority, ready_at, message_id LIMIT %b"""
+TOO_LATE: Final = """
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
+    FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p, LATERAL (
+        SELECT * FROM due WHERE channel = c AND priority = p AND ready_at <= %b AND send_before <= %b LIMIT %b) AS found
+    LIMIT %b"""
 REROUTE: Final = """
     UPDATE due SET priority = route.priority, channel = CASE WHEN due.channel = ANY(%b) THEN due.channel ELSE route.channel END
     FROM unnest(%b::text[], %b::text[], %b::int[]) AS route (message_type, channel, priority)
@@ -108,11 +116,24 @@ class PostgresDispatcherWork(PostgresWork):
         self.cursor.execute(REROUTE, (known, types, to, [route.priority for route in routes], known))
         self.cursor.execute(REROUTE_OTHERS, (usual.priority, known, usual.channel, types, usual.priority, known))
 
+    def paused(self) -> PausedNames:
+        return paused_names(self.cursor)
+
     def due(
-        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+        self,
+        channel: str,
+        priorities: Sequence[int],
+        now: datetime,
+        limit: int,
+        only: Sequence[str] | None = None,
+        without: Collection[str] = (),
     ) -> list[DueMessage]:
         types = None if only is None else list(only)
-        self.cursor.execute(DUE, (list(priorities), channel, now, types, types, limit, limit), prepare=True)
+        self.cursor.execute(DUE, (list(priorities), channel, now, types, types, list(without), limit, limit), prepare=True)
+        return [DueMessage(*row) for row in self.cursor.fetchall()]
+
+    def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        self.cursor.execute(TOO_LATE, (list(channels), list(priorities), now, now, limit, limit), prepare=True)
         return [DueMessage(*row) for row in self.cursor.fetchall()]
 
     def due_count(self) -> int:

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from ops.cli_messages import messages
+from ops.cli_pause import pause, resume
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
@@ -285,6 +286,8 @@ def forecast(*, rate: str | None = None, json: bool = False) -> int:
 
 app.command(templates)
 app.command(messages)
+app.command(pause)
+app.command(resume)
 
 
 def main(arguments: list[str] | None = None) -> int:

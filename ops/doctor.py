@@ -23,6 +23,7 @@ from infrastructure.database import Row
 from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
 from ops.at_hand import at_hand
+from ops.pausing import paused_now
 from ops.settings import Settings, described
 from ops.watching import doubts_told, measures
 from ops.wiring import Parts
@@ -144,6 +145,11 @@ def _told(state: ChannelState) -> str:
     return f"throttled: {state.share:.0%} of its limit are used" if state.share < 1 else ""
 
 
+def _paused(parts: Parts) -> Finding:
+    lines = paused_now(parts)
+    return Finding("pauses", "warning" if lines else "ok", "; ".join(lines) or "nothing is paused")
+
+
 LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
     _database,
     _pooler,
@@ -154,6 +160,7 @@ LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
     _channels,
     _audit,
     _doubts,
+    _paused,
 )
 
 

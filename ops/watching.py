@@ -5,6 +5,7 @@ from datetime import datetime
 from application.due_messages import DueMessages
 from application.ports import StoreUnavailable
 from infrastructure.measures import Audited, Measures
+from infrastructure.pauses import PostgresPauses
 from ops.wiring import Parts
 
 
@@ -16,9 +17,10 @@ def notes(parts: Parts) -> list[str]:
     """For readiness, which tells of a database that is away in its own way."""
     try:
         found = doubts_told(measures(parts).audited(), parts.clock.now())
+        paused = [f"{pause.name or 'everything'} is paused" for pause in PostgresPauses(parts.database).open()]
     except StoreUnavailable:
         return []
-    return [found] if found else []
+    return [*([found] if found else []), *paused]
 
 
 def doubts_told(found: Audited, now: datetime) -> str | None:

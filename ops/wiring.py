@@ -48,6 +48,7 @@ from infrastructure.leader import Elector
 from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.partitions import ensure_partitions
+from infrastructure.pauses import WatchedPostgresPauses
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
 from infrastructure.rabbitmq import RabbitBus
@@ -327,6 +328,7 @@ def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
         cap,
         next_channel,
         traits.key_lifetime if traits.idempotent and not traits.askable else None,
+        WatchedPostgresPauses(parts.database),
     )
 
 

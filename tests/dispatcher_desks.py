@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.dispatcher_ports import DispatcherWork, DueMessage, InFlight
+from application.pause_sending import Pause
 from application.ports import Appended, Group, Log, NewEvents, Origin
 from domain.event import Event
 from infrastructure.database import Database
@@ -17,6 +18,7 @@ from infrastructure.event_store import PostgresEventStore
 from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
+from infrastructure.pauses import PostgresPauses
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import BEFORE, DUE, OCCASION, message
 from tests.fake_dispatcher_work import Memory
@@ -35,6 +37,8 @@ class Desk(Protocol):
 
     def bump(self, worker: tuple[str, UUID], counter: int) -> None: ...
 
+    def pause(self, name: str) -> None: ...
+
     def in_between(self, act: Callable[[], None]) -> None:
         """Do this once, after the next transaction has read and before it appends."""
 
@@ -51,6 +55,9 @@ class MemoryDesk:
 
     def bump(self, worker: tuple[str, UUID], counter: int) -> None:
         self.memory.counters[worker] = counter
+
+    def pause(self, name: str) -> None:
+        self.memory.paused.add(name)
 
     def in_between(self, act: Callable[[], None]) -> None:
         self.memory.before_append = act
@@ -88,6 +95,9 @@ class PostgresDesk:
                 " ON CONFLICT (worker, incarnation) DO UPDATE SET counter = excluded.counter",
                 (*worker, counter),
             )
+
+    def pause(self, name: str) -> None:
+        assert PostgresPauses(self.store.database).begin(Pause(name, "test", "a test", DUE))
 
     def in_between(self, act: Callable[[], None]) -> None:
         Interrupted.acts.append(act)

@@ -1,7 +1,7 @@
 """What would a dispatcher's transactions do on a store that is nothing but memory?"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from application.channel_states import ChannelState
 from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, Route
+from application.pause_sending import PausedNames
 from application.ports import (
     LOGS,
     Appended,
@@ -54,6 +55,7 @@ class Memory:
         self.flights: dict[UUID, Flight] = {}
         self.counters: dict[Worker, int] = {}
         self.states: dict[str, ChannelState] = {}
+        self.paused: set[str] = set()
         self.epoch = 1
         self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
 
@@ -154,7 +156,9 @@ class FakeDispatcherWork:
         read = {log: self._memory.positions.get((self._follower, log), 0) for log in LOGS}
         found = (row.ready_at for row in self._memory.due.values() if row.channel in channels and row.priority in priorities)
         moved = {log: len(self._memory.logs[log]) > read[log] for log in LOGS}
-        return Glance(moved["messages"], moved["dispatches"], min(found, default=None), bool(self._memory.states))
+        return Glance(
+            moved["messages"], moved["dispatches"], min(found, default=None), bool(self._memory.states or self._memory.paused)
+        )
 
     def channel_states(self) -> Mapping[str, ChannelState]:
         return self._memory.states
@@ -176,12 +180,26 @@ class FakeDispatcherWork:
             channel = row.channel if row.channel in channels else route.channel
             self._memory.due[row.message_id] = replace(row, channel=channel, priority=route.priority)
 
+    def paused(self) -> PausedNames:
+        return self._memory.paused
+
     def due(
-        self, channel: str, priorities: Sequence[int], now: datetime, limit: int, only: Sequence[str] | None = None
+        self,
+        channel: str,
+        priorities: Sequence[int],
+        now: datetime,
+        limit: int,
+        only: Sequence[str] | None = None,
+        without: Collection[str] = (),
     ) -> list[DueMessage]:
         ready = (row for row in self._memory.due.values() if row.channel == channel and row.ready_at <= now)
         wanted = [row for row in ready if row.priority in priorities and (only is None or row.message_type in only)]
-        return sorted(wanted, key=lambda row: (row.priority, row.ready_at, row.message_id))[:limit]
+        others = (row for row in wanted if row.message_type not in without)
+        return sorted(others, key=lambda row: (row.priority, row.ready_at, row.message_id))[:limit]
+
+    def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
+        found = (row for row in self._memory.due.values() if row.ready_at <= now and row.send_before <= now)
+        return [row for row in found if row.channel in channels and row.priority in priorities][:limit]
 
     def due_count(self) -> int:
         return len(self._memory.due)

@@ -49,6 +49,30 @@ def test_what_is_ready_comes_by_priority_then_instant_then_id(desk: Desk) -> Non
     assert found(desk, limit=3) == wanted[:3]
 
 
+def test_types_that_are_left_out_hide_no_others_behind_them(desk: Desk) -> None:
+    put(desk, *(due(number, ready_at=DUE - SECOND) for number in range(1, 6)), due(9, message_type="HOLIDAY"))
+    with desk.begin() as work:
+        assert work.due("sink", PRIORITIES, DUE, 3, without=["BIRTHDAY", "sink"]) == [due(9, message_type="HOLIDAY")]
+
+
+def test_what_is_ready_and_past_its_late_window_is_too_late(desk: Desk) -> None:
+    late = [due(1, send_before=DUE), due(2, channel="post", priority=5, send_before=DUE - SECOND)]
+    put(desk, *late, due(3), due(4, channel="gone", send_before=DUE), due(5, ready_at=DUE + SECOND, send_before=DUE))
+    with desk.begin() as work:
+        assert sorted(work.too_late(["sink", "post"], PRIORITIES, DUE, 100), key=lambda row: row.message_id) == late
+        assert len(work.too_late(["sink", "post"], PRIORITIES, DUE, 1)) == 1
+
+
+def test_what_is_paused_is_worth_a_look(desk: Desk) -> None:
+    with desk.begin() as work:
+        assert not work.glance(["sink"], PRIORITIES).troubled
+        assert not work.paused()
+    desk.pause("BIRTHDAY")
+    with desk.begin() as work:
+        assert work.glance(["sink"], PRIORITIES).troubled
+        assert list(work.paused()) == ["BIRTHDAY"]
+
+
 def test_what_is_dropped_is_gone(desk: Desk) -> None:
     put(desk, due(1), due(2))
     with desk.begin() as work:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from application.pause_sending import EVERYTHING
 from application.scale_workers import LOOK_AHEAD, Backlog
 from infrastructure.backlog import read_backlog
 from tests.application.dispatch_stories import DUE, SECOND
@@ -38,3 +39,18 @@ def test_what_falls_due_within_the_look_ahead_comes(desk: PostgresDesk) -> None:
 def test_no_more_is_counted_than_matters(desk: PostgresDesk) -> None:
     put(desk, *(due(number) for number in range(20)), *(due(number, priority=5) for number in range(20, 40)))
     assert backlog(desk, most=15) == Backlog(30, 0)
+
+
+def test_what_is_paused_wants_no_worker(desk: PostgresDesk) -> None:
+    put(desk, due(1), due(2, message_type="HOLIDAY"), due(3, channel="post"), flight(1, members=7))
+    desk.pause("BIRTHDAY")
+    assert backlog(desk) == Backlog(1 + 7, 0)
+    desk.pause("post")
+    desk.pause("sink")
+    assert backlog(desk) == Backlog(7, 0)
+
+
+def test_nothing_wants_a_worker_where_everything_is_paused(desk: PostgresDesk) -> None:
+    put(desk, due(1), due(2, channel="post", ready_at=DUE + SECOND))
+    desk.pause(EVERYTHING)
+    assert backlog(desk) == Backlog(0, 0)

@@ -201,7 +201,45 @@ def test_wrong_usage_is_refused_with_a_hint(run, arguments, named):
     assert named in err
 
 
+def test_a_pause_is_kept_and_listed_with_its_reason_until_it_is_resumed(run):
+    code, out, _ = run("pause", "sink", "--reason", "wrong texts")
+    assert (code, out.count("\n")) == (0, 1)
+    assert re.fullmatch(r"sink is paused since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ by cli: wrong texts\n", out)
+    assert run("pause", "sink", "--reason", "again")[1] == "It is paused already:\n" + out
+    assert run("pause", "--list")[1] == out
+    [listed] = json.loads(run("pause", "--list", "--json")[1])
+    assert (listed["name"], listed["who"], listed["reason"]) == ("sink", "cli", "wrong texts")
+    code, doctors, _ = run("doctor")
+    assert code == 1
+    assert out.strip() in doctors
+    assert run("resume", "sink")[:2] == (0, "sink is resumed.\n")
+    assert run("pause", "--list")[1] == "Nothing is paused.\n"
+
+
+def test_resuming_everything_leaves_what_was_paused_by_its_name(run):
+    run("pause", "BIRTHDAY", "--reason", "wrong texts")
+    code, out, _ = run("resume")
+    assert code == 1
+    assert out.startswith("everything is not paused\nBIRTHDAY is paused since")
+    run("pause", "--reason", "all of it")
+    code, out, _ = run("resume", "--reason", "fixed")
+    assert code == 0
+    assert out.startswith("Everything is resumed.\nBIRTHDAY is paused since")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["sink"], "--reason"), (["pigeon", "--reason", "x"], "pigeon is neither"), ([], "--reason")],
+    ids=["no-reason", "no-such-thing", "nothing-named-and-no-reason"],
+)
+def test_a_wrong_pause_is_refused(run, arguments, named):
+    code, _, err = run("pause", *arguments)
+    assert code == 2
+    assert named in err
+    assert run("pause", "--list")[1] == "Nothing is paused.\n"
+
+
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("up", "run", "import", "explain", "audit", "doctor", "simulate"):
+    for command in ("up", "run", "import", "explain", "audit", "doctor", "simulate", "pause", "resume"):
         assert main([command, "--help"]) == 0
         assert re.search(rf"^(  |Example: )ninebell {command}( |$)", capsys.readouterr().out, re.MULTILINE)

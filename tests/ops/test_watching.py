@@ -11,7 +11,9 @@ import psycopg
 import pytest
 
 from api.app import HEALTH
+from application.pause_sending import EVERYTHING, Pause
 from infrastructure.auditor import Auditor
+from infrastructure.pauses import PostgresPauses
 from ops.cli import main
 from ops.installation import opened
 from ops.run_api import run_api
@@ -73,6 +75,16 @@ async def test_readiness_notes_a_doubt_and_is_ready_all_the_same(parts: Parts) -
     [note] = (await readiness(parts))["notes"]
     assert note.startswith("1 in doubt, the oldest for ")
     assert COMMAND in note
+
+
+async def test_readiness_notes_what_is_paused_and_keeps_the_reason_to_itself(parts: Parts) -> None:
+    def pause() -> None:
+        pauses = PostgresPauses(parts.database)
+        for name in ("sink", EVERYTHING):
+            pauses.begin(Pause(name, "cli", "wrong texts", parts.clock.now()))
+
+    await asyncio.to_thread(pause)
+    assert await readiness(parts) == {"status": "ready", "notes": ["sink is paused", "everything is paused"]}
 
 
 def test_doctor_warns_of_a_doubt_and_of_books_that_do_not_add_up(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
