@@ -301,16 +301,20 @@ def _settings() -> Settings:
 
 def _answered(command: Callable[[], object]) -> int:
     """The exit code; what a person can mend is one clear line, not a traceback."""
-    from ops.roles import FATAL
-
     try:
         result = command()
     except CycloptsError as error:
         return _refused(WRONG, f"{error}\nninebell --help lists the commands, ninebell COMMAND --help their options.")
-    except (WrongSettings, *FATAL) as error:
+    except WrongSettings as error:
         return _refused(WRONG, str(error))
     except (StoreUnavailable, BusUnavailable) as error:
         return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
+    except Exception as error:
+        from ops.roles import FATAL  # with it comes every role, which most commands do without
+
+        if not isinstance(error, FATAL):
+            raise
+        return _refused(WRONG, str(error))
     except KeyboardInterrupt:
         return 130
     return result if isinstance(result, int) else 0

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 from psycopg import Cursor
 
+from application.address_cap import AddressCap
 from application.channel_gate import OpenGate
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
@@ -25,7 +25,6 @@ from domain.message_type import MessageTypes
 from infrastructure.clock import SimulatedClock
 from infrastructure.database import Database, Row
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
-from infrastructure.embedded_postgres import EmbeddedPostgres
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.keyring import KEY_BYTES, Keyring
 from infrastructure.notifications import Announcer
@@ -35,7 +34,6 @@ from infrastructure.schema import migrate
 from infrastructure.work import begin_work
 from ops.message_types import message_types
 from ops.settings import Settings
-from ops.wiring import address_cap
 
 
 class RecordingChannel:
@@ -140,20 +138,13 @@ class Parts(Struct, frozen=True):
 
 
 @contextmanager
-def simulated(settings: Settings, start: datetime, end: datetime) -> Iterator[Parts]:
-    """A Ninebell at the instant `start`, with room for messages up to `end`. Nothing of it is left behind.
-
-    Raises PostgresNotStarted, StoreUnavailable.
-    """
-    with (
-        TemporaryDirectory(prefix="ninebell-simulation-", ignore_cleanup_errors=True) as directory,
-        EmbeddedPostgres.start(directory, durable=False) as postgres,
-    ):
-        migrate(postgres.dsn)
-        with Database(postgres.dsn, application_name="ninebell simulate", size=2, shared=False) as database:
-            with database.connect() as connection:
-                ensure_partitions(connection, start.date(), horizon(end))
-            yield _parts(settings, database, start)
+def simulated(settings: Settings, dsn: str, start: datetime, end: datetime) -> Iterator[Parts]:
+    """A Ninebell on an empty database at the instant `start`, with room for messages up to `end`. Raises StoreUnavailable."""
+    migrate(dsn)
+    with Database(dsn, application_name="ninebell simulate", size=2, shared=False) as database:
+        with database.connect() as connection:
+            ensure_partitions(connection, start.date(), horizon(end))
+        yield _parts(settings, database, start)
 
 
 def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
@@ -164,7 +155,7 @@ def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
     store = PostgresEventStore(database, keyring, announcer=Announcer(database))
     channels = ChannelPlan([ChannelTraits(channel.name, channel.idempotent, channel.askable, channel.concurrency)])
     chance = random.Random(0).random
-    outbox, cap = Outbox(store), address_cap(settings, database, keyring)
+    outbox = Outbox(store)
     return Parts(
         clock=clock,
         database=database,
@@ -174,6 +165,29 @@ def _parts(settings: Settings, database: Database, start: datetime) -> Parts:
         planner=Planner(partial(begin_work, store, PostgresPlannerWork, "planner", None), types),
         dispatcher=Dispatcher(outbox.begin, types, channels, new_id),
         outbox=outbox,
-        worker=Deliverer(store, channel, types, clock, LivingWorker(new_id()), OpenGate(), chance, settings.only_to, cap=cap),
+        worker=Deliverer(
+            store,
+            channel,
+            types,
+            clock,
+            LivingWorker(new_id()),
+            OpenGate(),
+            chance,
+            settings.only_to,
+            cap=_cap(settings, database, keyring),
+        ),
         channel=channel,
     )
+
+
+def is_capped(settings: Settings) -> bool:
+    """Whether what one person gets hangs on what another got."""
+    return any(said.per_address_per_day is not None for said in settings.types.values())
+
+
+def _cap(settings: Settings, database: Database, keyring: Keyring) -> AddressCap | None:
+    if not is_capped(settings):
+        return None
+    from ops.wiring import address_cap  # with it comes everything that a simulation does without
+
+    return address_cap(settings, database, keyring)

@@ -67,10 +67,9 @@ class Chronicle:
         return any(message and message.pending and message.occasion < before for message in self.messages.values())
 
     def rows(self, names: Mapping[UUID, str], start: date, end: date) -> list[Row]:
-        """One for every occasion dated in [start, end), in order."""
+        """One for every occasion dated in [start, end)."""
         found = [message for message in self.messages.values() if message and start <= message.occasion < end]
-        rows = [_row(message, names[message.user_id]) for message in found]
-        return sorted(rows, key=lambda row: (row.due_at, row.user, row.type, row.occasion))
+        return [_row(message, names[message.user_id]) for message in found]
 
     def _fold(self, recorded: Recorded[Any]) -> None:
         event = recorded.event
@@ -94,6 +93,11 @@ def _row(message: ScheduledMessage, user: str) -> Row:
 
 def _shown(instant: datetime) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """As the file has them, whoever wrote them first."""
+    return sorted(rows, key=lambda row: (row.due_at, row.user, row.type, row.occasion))
 
 
 def write_csv(rows: Iterable[Row], out: Path) -> None:

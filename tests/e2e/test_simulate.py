@@ -1,10 +1,6 @@
 """Does a simulated year send everybody everything once, at nine in the morning, and say why where it does not?"""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +11,6 @@ import pytest
 
 from ops.cli import main
 from tests.oracle import expected
-from tests.servers import wait_until
 
 PEOPLE = Path("tests/data/people-10k.csv")
 HEADER = ["user", "type", "occasion", "timezone", "due_at", "sent_at", "status", "reason"]
@@ -281,32 +276,4 @@ def test_wrong_usage_is_one_clear_line_and_leaves_nothing(
     asked = usual | dict(zip(options[::2], options[1::2], strict=True))
     assert main(["simulate", *(word for option in asked.items() for word in option)]) == 2
     assert reason in capsys.readouterr().err
-    assert list(data_dir.iterdir()) == []
-
-
-def test_told_to_end_it_takes_its_database_away(data_dir: Path) -> None:
-    ninebell = [
-        sys.executable,
-        "-m",
-        "ops.cli",
-        "simulate",
-        "--people",
-        str(PEOPLE),
-        "--from",
-        "2027-01-01",
-        "--to",
-        "2028-01-01",
-    ]
-    process = subprocess.Popen(
-        [*ninebell, "--out", str(data_dir / "out.csv")],
-        env=os.environ | {"TMPDIR": str(data_dir)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: any(data_dir.glob("*/postgres/postmaster.pid")), process, "the simulation")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
-    finally:
-        process.kill()
-        process.wait()
     assert list(data_dir.iterdir()) == []

@@ -1,0 +1,146 @@
+"""How do the shards of a simulation live at the same time, and what do they tell meanwhile?"""
+
+import os
+import signal
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import sql
+
+from application.import_users import Rejection
+from infrastructure.database import translated
+from infrastructure.embedded_postgres import EmbeddedPostgres
+from ops.settings import Settings
+from ops.simulation import Lived, Report, Span, live
+from ops.simulation_parts import is_capped
+from ops.simulation_people import Shard
+
+MOST_PROCESSES: Final = 4
+WORTH_IT: Final = 10_000_000
+"""From so many bytes of people times days on, another process saves more time than it takes to start."""
+
+
+def processes_for(settings: Settings, span: Span) -> int:
+    """One where there is little to do, where people come through a pipe, or where what one gets hangs on what another got."""
+    if is_capped(settings) or not span.people.is_file():
+        return 1
+    worth_it = span.people.stat().st_size * (span.end - span.start).days >= WORTH_IT
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if worth_it else 1
+
+
+def live_in(processes: int, settings: Settings, span: Span, report: Report) -> list[Lived]:
+    """Everybody's lives, shard by shard: each on a database of its own, of one server that goes away afterwards.
+
+    Raises PostgresNotStarted, StoreUnavailable, WrongSettings.
+    """
+    shards = [Shard(number, processes) for number in range(processes)]
+    if processes == 1:
+        with _databases(shards) as (dsn,):
+            return [live(settings, dsn, span, shards[0], report)]
+    context = get_context("spawn")
+    with ExitStack() as held:  # they come to their feet while the server does
+        apart = [held.enter_context(_Process(context, settings, span, shard)) for shard in shards]
+        with _databases(shards) as dsns:
+            try:
+                for process, dsn in zip(apart, dsns, strict=True):
+                    process.begin(dsn)
+                return _gathered(apart, report)
+            finally:
+                for process in apart:
+                    process.end()
+
+
+@contextmanager
+def _databases(shards: Sequence[Shard]) -> Iterator[list[str]]:
+    with (
+        TemporaryDirectory(prefix="ninebell-simulation-", ignore_cleanup_errors=True) as directory,
+        EmbeddedPostgres.start(directory, durable=False) as postgres,
+    ):
+        names = [f"shard_{shard.number}" for shard in shards]
+        with translated(), psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            for name in names:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield [postgres.dsn_of(name) for name in names]
+
+
+class _Process:
+    """A shard in a process of its own, which leaves nothing behind however it ends: the server is ours."""
+
+    def __init__(self, context: SpawnContext, settings: Settings, span: Span, shard: Shard) -> None:
+        self.shard = shard
+        self.link, theirs = context.Pipe()
+        self._process = context.Process(target=_live_apart, args=(theirs, settings, span, shard), daemon=True)
+        with _uninterrupted():
+            self._process.start()
+        theirs.close()  # so that the link breaks with the process
+
+    def begin(self, dsn: str) -> None:
+        self.link.send(dsn)
+
+    def told(self) -> Any:
+        """What was sent next."""
+        try:
+            return self.link.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"a process of the simulation ended with code {self._process.exitcode}") from None
+
+    def end(self) -> None:
+        """Whatever it does. Twice is harmless."""
+        self._process.terminate()
+        self._process.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What is started in here is deaf to Ctrl-C: that is for us, who will end it."""
+    resource_tracker.ensure_running()  # before, as to start it lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _gathered(apart: Sequence[_Process], report: Report) -> list[Lived]:
+    """Raises what one of them raised."""
+    living = {process.link: process for process in apart}
+    lived: dict[int, Lived] = {}
+    while living:
+        for link in wait(list(living)):
+            process = living[link]  # type: ignore[index]
+            match told := process.told():
+                case Lived():
+                    lived[process.shard.number] = told
+                    del living[process.link]
+                case BaseException():
+                    raise told
+                case Rejection():
+                    report(told)
+                case share:
+                    report(share / len(apart))
+    return [lived[process.shard.number] for process in apart]
+
+
+def _live_apart(link: "Connection[Any, Any]", settings: Settings, span: Span, shard: Shard) -> None:
+    with suppress(EOFError, BrokenPipeError):  # nobody is there any more
+        dsn = link.recv()
+        try:
+            link.send(live(settings, dsn, span, shard, link.send))
+        except Exception as error:  # noqa: BLE001  it is raised where somebody can be told
+            error.add_note(traceback.format_exc())
+            link.send(error)
