@@ -45,6 +45,7 @@ class Dispatcher:
         self._expire_held = ExpireHeld(channels, self._rows)
         self._pacing = Pacing()
         self._rerouted = False
+        self._caught_up = False  # once: until then, what is more urgent or older may stand further on in the log
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
         self._troubled = False
         self._put: set[UUID] = set()  # dispatches of ours that the log has yet to tell us of
@@ -60,11 +61,11 @@ class Dispatcher:
             glance = self._glance(work, now)
             self._troubled = glance.troubled
             more, ready_at = self._follow_messages(work, glance)
+            self._caught_up |= not more
             more |= self._follow_dispatches(work, glance)
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
-            self._in_the_thick = bool(
-                steady and self._next_ready_at and self._next_ready_at <= now and self._dispatch_due(work, now)
-            )
+            ready = steady and self._caught_up and self._next_ready_at and self._next_ready_at <= now
+            self._in_the_thick = bool(ready and self._dispatch_due(work, now))
         self._rerouted = not stranded
         return stranded or more or self._in_the_thick
 

@@ -1,4 +1,4 @@
-"""What of the messages that are held back, by a pause or a breaker, has become too late meanwhile?"""
+"""What of the messages that are held back, by a pause, a breaker or a want of room, has become too late meanwhile?"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,6 +13,8 @@ from application.pause_sending import PausedNames
 PAGE: Final = 1_000
 LOOK_EVERY: Final = timedelta(seconds=10)
 """A look goes through all that waits."""
+AT_ANY_RATE_EVERY: Final = timedelta(minutes=1)
+"""What a full channel or a limit holds back gets its turn, but not always in time."""
 
 
 class ExpireHeld:
@@ -27,7 +29,8 @@ class ExpireHeld:
     ) -> list[DueMessage]:
         """A full one if there may be more, which the next call finds."""
         held = bool(paused) or any(state.shut or state.breaker != "closed" for state in states.values())
-        if not held or (self._looked_at is not None and abs(now - self._looked_at) < LOOK_EVERY):
+        every = LOOK_EVERY if held else AT_ANY_RATE_EVERY
+        if self._looked_at is not None and abs(now - self._looked_at) < every:
             return []
         found = work.too_late(self._channels.names, self._rows.priorities, now, PAGE)
         self._looked_at = None if len(found) == PAGE else now

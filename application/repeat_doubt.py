@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from application.channel_plan import ChannelPlan
 from application.claims import KEY_LIFETIME, too_late_from
 from application.dispatch_messages import DISPATCHER, PAGE
 from application.dispatcher_ports import DispatcherWork, InFlight
+from application.pacing import MOST_IN_ALL
 from application.ports import Begin, Followed, Group, NewEvents, Stream
 from application.recover_deliveries import WORKER_DEAD
 from domain import dispatch, message_decisions
@@ -51,14 +54,15 @@ class RepeatDoubt:
             followed = work.follow("messages", PAGE, frozenset({DeliveryInDoubt}))
             found = [_Doubt(one.position, one.at, one.stream_id, one.event) for one in followed.events]
             early = [doubt.position for doubt in found if doubt.at > now - REPEAT_AFTER]
-            read_to = min([_end_of_whole_dispatches(followed, found), *(position - 1 for position in early)])
+            beyond = _beyond_room(found, MOST_IN_ALL - sum(work.members_in_flight().values())) if found else []
+            read_to = min([_end_of_whole_dispatches(followed, found), *(position - 1 for position in (*early, *beyond))])
             doubts: defaultdict[UUID, set[UUID]] = defaultdict(set)
             for doubt in found:
                 if doubt.position <= read_to and doubt.dispatch_id is not None and doubt.is_ours:
                     doubts[doubt.dispatch_id].add(doubt.message_id)
             self._repeat(work, doubts, now)
             work.followed("messages", read_to)
-        return followed.more and not early
+        return followed.more and not early and not beyond
 
     def _repeat(self, work: DispatcherWork, doubts: Mapping[UUID, Collection[UUID]], now: datetime) -> None:
         open_ids: Sequence[UUID] = list(doubts)
@@ -105,6 +109,16 @@ class RepeatDoubt:
 def _in_order(state: Dispatch | None, ids: Collection[UUID]) -> list[UUID]:
     """As the dispatch had them, since a bulk call is repeated as it was."""
     return [id_ for id_ in state.members if id_ in ids] if state else []
+
+
+def _beyond_room(doubts: Sequence[_Doubt], room: int) -> list[int]:
+    """The position of the first doubt, if any, that can't be in flight beside those before it; whole dispatches at a time."""
+    for _, of_one in groupby(doubts, key=attrgetter("dispatch_id")):
+        members = list(of_one)
+        room -= sum(doubt.is_ours for doubt in members)
+        if room < 0:
+            return [members[0].position]
+    return []
 
 
 def _end_of_whole_dispatches(followed: Followed, doubts: Sequence[_Doubt]) -> int:

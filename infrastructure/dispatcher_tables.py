@@ -158,6 +158,7 @@ class PostgresDispatcherWork(PostgresWork):
             self.cursor.execute("DELETE FROM in_flight WHERE dispatch_id = ANY(%b)", (list(dispatch_ids),), prepare=True)
 
     def members_in_flight(self) -> dict[str, int]:
+        self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.in_flight'))", prepare=True)
         self.cursor.execute("SELECT channel, sum(members) FROM in_flight GROUP BY channel", prepare=True)
         return {channel: int(members) for channel, members in self.cursor}
 

@@ -1,5 +1,6 @@
 """How much is handed to the workers at a time?"""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -7,10 +8,11 @@ from msgspec.structs import replace
 
 from application.channel_states import ChannelState
 from application.dispatcher_ports import InFlight
+from application.expire_held import AT_ANY_RATE_EVERY
 from application.provider_limit import ProviderLimit
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
-from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageReleased, SendRequested
+from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageExpired, MessageReleased, SendRequested
 from tests.application.dispatch_stories import (
     BEFORE,
     BLIND,
@@ -44,6 +46,31 @@ def test_a_full_channel_gets_nothing_until_it_is_half_empty() -> None:
         fill(memory, members)
         run(leader, DUE)
         assert len(dispatches(memory)) == handed, members
+
+
+def test_what_becomes_too_late_behind_a_full_channel_expires_there_and_then() -> None:
+    memory = Memory()
+    schedule(memory, [1])
+    leader = dispatcher(memory)
+    fill(memory, 8_000)
+    run(leader, DUE)
+    assert events_of(memory, message(1)) == [scheduled(1)]
+    run(leader, DUE + timedelta(hours=20))
+    assert events_of(memory, message(1))[1:] == [MessageExpired(**repeated(), reason="late_window")]
+    assert dispatches(memory) == []
+
+
+def test_what_is_too_late_is_looked_for_once_a_minute() -> None:
+    memory = Memory()
+    leader, late = dispatcher(memory), DUE + timedelta(hours=20)
+    fill(memory, 8_000)
+    schedule(memory, [1])
+    run(leader, late)
+    schedule(memory, [2])
+    run(leader, late + SECOND)
+    assert len(events_of(memory, message(2))) == 1
+    run(leader, late + AT_ANY_RATE_EVERY)
+    assert isinstance(events_of(memory, message(2))[-1], MessageExpired)
 
 
 def test_one_full_channel_hides_no_other() -> None:

@@ -10,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan, ChannelTraits
+from application.dispatcher_ports import InFlight
+from application.pacing import MOST_IN_ALL
 from application.ports import Group, NewEvents, Origin
 from application.repeat_doubt import REPEAT_AFTER, RepeatDoubt
 from domain.dispatch import DispatchFinished, DispatchRequested
@@ -139,6 +141,25 @@ def test_past_its_late_window_a_doubt_is_not_repeated() -> None:
     memory = in_doubt(1)
     repeater(memory).step(TOO_LATE)
     assert len(dispatches(memory)) == 1
+
+
+def test_doubts_are_repeated_only_as_far_as_there_is_room_in_flight() -> None:
+    memory = in_doubt(*range(1, 4))
+    run(dispatcher(memory, first_id=50), DUE)  # hears of the end
+    schedule(memory, [4, 5])
+    run(dispatcher(memory, first_id=60), DUE)
+    outcome(memory, UUID(int=60), [4, 5], "timeout")
+    with memory.begin()() as work:
+        work.finished(list(memory.flights))
+        work.put_in_flight([InFlight(UUID(int=10_000), "other", "europe", MOST_IN_ALL - 4, DUE)])
+    repeating = repeater(memory)
+    assert not repeating.step(READY)
+    assert [len(one.message_ids) for one in dispatches(memory)[2:]] == [3]
+    assert not repeating.step(READY)
+    with memory.begin()() as work:
+        work.finished([UUID(int=10_000)])
+    repeating.step(READY)
+    assert [len(one.message_ids) for one in dispatches(memory)[2:]] == [3, 2]
 
 
 def test_the_end_of_a_page_does_not_tear_a_dispatch_apart(monkeypatch: pytest.MonkeyPatch) -> None:
