@@ -28,10 +28,14 @@ class ChannelTraits(Struct, frozen=True):
     limit: ProviderLimit | None = None
 
     @property
+    def clears_doubt(self) -> bool:
+        """Without a person: it deduplicates by key, or can be asked."""
+        return self.idempotent or self.askable
+
+    @property
     def most_members(self) -> int:
         """Of one dispatch. Where doubt can't be cleared, only what a worker's open calls hold: no others end in doubt."""
-        clears_doubt = self.idempotent or self.askable
-        return MOST_MEMBERS if clears_doubt else max(1, min(MOST_MEMBERS, self.concurrency * self.bulk))
+        return MOST_MEMBERS if self.clears_doubt else max(1, min(MOST_MEMBERS, self.concurrency * self.bulk))
 
 
 class ChannelPlan:
@@ -80,9 +84,12 @@ class ChannelPlan:
         return [one for one in message_types if self.next_channel(one, channel, shut)]
 
     def clears_doubt(self, channel: str, message_type: str, types: MessageTypes) -> bool:
-        """Whether a doubt may be sent again with the same key: the provider deduplicates or the type prefers delivery."""
+        """Whether a message in doubt may be requested again, with the same key.
+
+        The provider deduplicates, or is asked before anything is sent, or the type prefers delivery.
+        """
         traits, kind = self._channels.get(channel), types.get(message_type)
-        return (traits is not None and traits.idempotent) or (kind is not None and kind.doubt == "prefer_delivery")
+        return (traits is not None and traits.clears_doubt) or (kind is not None and kind.doubt == "prefer_delivery")
 
     def _of_type(self, message_type: str) -> tuple[str, ...]:
         return self._by_type.get(message_type, self._usual)

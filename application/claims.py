@@ -1,16 +1,17 @@
 """Claims: which of a dispatch's messages are to be sent after all, and with which calls?"""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
-from application.delivery_ports import Letter
+from application.delivery_ports import Channel, Letter
 from application.ports import Stream
 from application.texts import Render, own_words
 from domain.delivery_policy import send_before
@@ -34,6 +35,13 @@ class Call(Struct, frozen=True):
     key: str
     letters: tuple[Prepared, ...]
     repeat: bool
+    doubted: frozenset[UUID] = frozenset()  # the provider is asked about these first: they go along only if never taken
+    question: bool = False  # it is only asked about
+
+    @property
+    def messages(self) -> int:
+        """That the provider is to send."""
+        return 0 if self.question else len(self.letters)
 
 
 class Claim(Struct, frozen=True):
@@ -49,6 +57,14 @@ class Claim(Struct, frozen=True):
 
     def members(self) -> int:
         return len(self.dispatch.members)
+
+
+class Started(Struct, frozen=True):
+    """A dispatch as it is after the claim."""
+
+    dispatch_id: UUID
+    incarnation: UUID
+    stream: Stream[Dispatch]
 
 
 class Decision(Struct, frozen=True):
@@ -87,25 +103,76 @@ def calls_of(
     dispatch_id: UUID,
     letters: Mapping[UUID, Prepared],
     messages: Mapping[UUID, Stream[ScheduledMessage]],
-    members_of: Callable[[UUID], tuple[UUID, ...]],
-    bulk: int,
+    repeated: Mapping[UUID, Stream[Dispatch]],
+    channel: Channel,
 ) -> tuple[Call, ...]:
     """One call a letter under the message's own key; or bulk calls, each under the key of the call it repeats, if it repeats one.
 
-    A bulk call is a fixed stretch of its first dispatch's members, so that its key always names the same messages.
+    A bulk call is a fixed stretch of its first dispatch's members, so that its key always names the same messages. Where the
+    provider is asked about what is in doubt, nothing is repeated: what it has never taken goes in calls of its own.
     """
+    asks, bulk = channel.askable and not channel.idempotent, channel.bulk
+    doubted = frozenset(id_ for id_ in letters if asks and _waits_for_a_person(messages[id_]))
     if bulk == 1:
-        return tuple(Call(str(id_), (letter,), _attempted(messages[id_])) for id_, letter in letters.items())
+        return tuple(
+            Call(str(id_), (letter,), id_ not in doubted and _attempted(messages[id_]), doubted & {id_})
+            for id_, letter in letters.items()
+        )
     stretches: dict[tuple[UUID, int], list[UUID]] = {}
     for id_ in letters:
-        first = _first_in_doubt(messages[id_])
-        if first is None or id_ not in members_of(first):
+        first = None if asks else _first_in_doubt(messages[id_])
+        if first is None or id_ not in members_of(repeated[first]):
             first = dispatch_id
-        stretches.setdefault((first, members_of(first).index(id_) // bulk), []).append(id_)
+        stretches.setdefault((first, members_of(repeated[first]).index(id_) // bulk), []).append(id_)
     return tuple(
-        Call(f"{first}/{number}", tuple(letters[id_] for id_ in ids), repeat=first != dispatch_id)
+        Call(f"{first}/{number}", tuple(letters[id_] for id_ in ids), first != dispatch_id, doubted.intersection(ids))
         for (first, number), ids in stretches.items()
     )
+
+
+def claim_of(
+    started: Started,
+    words: Mapping[UUID, Prepared | Outcome],
+    messages: Mapping[UUID, Stream[ScheduledMessage]],
+    repeated: Mapping[UUID, Stream[Dispatch]],
+    channel: Channel,
+) -> Claim:
+    """`words` are the last ones about its members; `repeated` the dispatches whose calls may be made again, this one included."""
+    assert started.stream.state is not None
+    letters = {id_: word for id_, word in words.items() if isinstance(word, Prepared)}
+    return Claim(
+        dispatch_id=started.dispatch_id,
+        incarnation=started.incarnation,
+        dispatch=started.stream.state,
+        version=started.stream.version,
+        messages={id_: messages[id_] for id_ in words},
+        calls=calls_of(started.dispatch_id, letters, messages, repeated, channel),
+        settled={id_: word for id_, word in words.items() if not isinstance(word, Prepared)},
+    )
+
+
+def current_members(
+    dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
+) -> dict[UUID, ScheduledMessage]:
+    """Those that still wait for this dispatch, in its order."""
+    states = {id_: messages[id_].state for id_ in members_of(stream)}
+    return {id_: m for id_, m in states.items() if m and m.status == "requested" and m.dispatch_id == dispatch_id}
+
+
+def members_of(stream: Stream[Dispatch]) -> tuple[UUID, ...]:
+    return stream.state.members if stream.state else ()
+
+
+def questions_of(call: Call) -> list[Call]:
+    """One for each of its letters that is in doubt."""
+    doubted = [letter for letter in call.letters if letter.letter.message_id in call.doubted]
+    return [replace(call, letters=(letter,), question=True) for letter in doubted]
+
+
+def left_of(call: Call, settled: Outcomes) -> Call | None:
+    """What is to be sent of it after the answers to its questions."""
+    left = tuple(letter for letter in call.letters if letter.letter.message_id not in settled)
+    return replace(call, letters=left, doubted=call.doubted - settled.keys()) if left else None
 
 
 def repeated_dispatches(messages: Mapping[UUID, Stream[ScheduledMessage]]) -> set[UUID]:
@@ -137,6 +204,10 @@ def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: Mes
         return GivenUp("plugin_error", type(error).__name__)
     letter = Letter(message_id, message.message_type, user.email, words.subject, words.body)
     return Prepared(letter, words.template_version)
+
+
+def _waits_for_a_person(stream: Stream[ScheduledMessage]) -> bool:
+    return stream.state is not None and stream.state.waits_for_a_person
 
 
 def _attempted(stream: Stream[ScheduledMessage]) -> bool:

@@ -12,10 +12,22 @@ from uuid import UUID, uuid4
 from application.address_cap import AddressCap
 from application.bounded_calls import BoundedCalls
 from application.channel_gate import Entered, Gate
-from application.claims import Call, Claim, Decision, Prepared, calls_of, last_word, repeated_dispatches
+from application.claims import (
+    Call,
+    Claim,
+    Decision,
+    Started,
+    claim_of,
+    current_members,
+    last_word,
+    left_of,
+    members_of,
+    questions_of,
+    repeated_dispatches,
+)
 from application.delivery_loop import DeliveryLoop
-from application.delivery_outcomes import Outcomes, Released, events_of, outcome_of
-from application.delivery_ports import Ambiguous, Answer, Channel, Deliveries, Liveness, SendCommand
+from application.delivery_outcomes import NeverTaken, Outcomes, Released, events_of, outcome_of
+from application.delivery_ports import Ambiguous, Answer, Channel, Deliveries, Liveness, NotAccepted, SendCommand
 from application.pause_sending import NeverPaused, WatchedPauses, is_paused
 from application.ports import Clock, EventStore, Group, NewEvents, Origin, StoreUnavailable, Stream
 from application.texts import Render, own_words
@@ -73,7 +85,7 @@ class Deliverer:
         """
         incarnation = self._liveness.incarnation
         started = self._start({command.dispatch_id: uuid4() for command in commands}, incarnation, now)
-        members = [id_ for stream in started.values() for id_ in _members(stream)]
+        members = [id_ for stream in started.values() for id_ in members_of(stream)]
         messages = self._patiently(self._store.load_messages, members) if members else {}
         user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
         users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
@@ -81,27 +93,21 @@ class Deliverer:
             self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts), self._key_lifetime
         )
         firsts = self._dispatches_repeated(messages, started)
-        current = {dispatch_id: _current(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
+        current = {dispatch_id: current_members(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
         waiting = {id_: message for ours in current.values() for id_, message in ours.items()}
         words = {id_: last_word(m, id_, users[m.user_id].state, decision) for id_, m in waiting.items()}
         if self._cap is not None:
             words |= self._patiently(self._cap.too_many, words, messages)
-        claims = []
-        for dispatch_id, stream in started.items():
-            ours = current[dispatch_id]
-            letters = {id_: word for id_ in ours if isinstance(word := words[id_], Prepared)}
-            claims.append(
-                Claim(
-                    dispatch_id=dispatch_id,
-                    incarnation=incarnation,
-                    dispatch=_state(stream),
-                    version=stream.version,
-                    messages={id_: messages[id_] for id_ in ours},
-                    calls=calls_of(dispatch_id, letters, messages, lambda id_: _members(firsts[id_]), self._channel.bulk),
-                    settled={id_: word for id_ in ours if not isinstance(word := words[id_], Prepared)},
-                )
+        return [
+            claim_of(
+                Started(dispatch_id, incarnation, stream),
+                {id_: words[id_] for id_ in current[dispatch_id]},
+                messages,
+                firsts,
+                self._channel,
             )
-        return claims
+            for dispatch_id, stream in started.items()
+        ]
 
     def _start(self, tokens: Mapping[UUID, UUID], incarnation: UUID, now: datetime) -> dict[UUID, Stream[Dispatch]]:
         """Dispatch ID → its stream, of those that are ours now; by its token the store knows a claim it wrote before."""
@@ -132,11 +138,18 @@ class Deliverer:
     # send
 
     async def send(self, claims: Sequence[Claim]) -> dict[UUID, Outcomes]:
-        """Make the calls of these claims; dispatch ID → outcomes, those settled without a call included."""
+        """Make the calls of these claims; dispatch ID → outcomes, those settled without a call included.
+
+        First the provider is asked about what is in doubt, where only that can tell; what it has never taken is sent.
+        """
         outcomes: dict[UUID, Outcomes] = {claim.dispatch_id: dict(claim.settled) for claim in claims}
-        await self._calls.make(
-            [partial(self._make, claim, call, outcomes[claim.dispatch_id]) for claim in claims for call in claim.calls]
-        )
+        calls = [(claim, call, outcomes[claim.dispatch_id]) for claim in claims for call in claim.calls]
+        questions = [(claim, question, known) for claim, call, known in calls for question in questions_of(call)]
+        await self._calls.make([partial(self._make, *question) for question in questions])
+        left = [(claim, rest, known) for claim, call, known in calls if (rest := left_of(call, known))]
+        await self._calls.make([partial(self._make, *call) for call in left])
+        for _, call, known in left:
+            known |= {id_: NeverTaken(known[id_]) for id_ in call.doubted}
         return outcomes
 
     async def _make(self, claim: Claim, call: Call, outcomes: Outcomes) -> None:
@@ -149,6 +162,8 @@ class Deliverer:
         at, chance = self._clock.now(), self._random()
         for letter in call.letters:
             answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
+            if call.question and isinstance(answer, NotAccepted):
+                continue
             outcomes[letter.letter.message_id] = outcome_of(
                 answer,
                 at,
@@ -157,14 +172,15 @@ class Deliverer:
                 trial=entered.trial,
                 go_on_to=self._next_channel(letter.letter.message_type),
             )
-        await self._gate.leave(() if self._told_to_end.is_set() else tuple(answers.values()))
+        # What was asked is no call: whatever the answer, the breaker learns from the calls themselves.
+        await self._gate.leave(() if self._told_to_end.is_set() or call.question else tuple(answers.values()))
 
     async def _entered(self, claim: Claim, call: Call) -> Entered | str:
         """Through the gate and covered by the lease, or why not; then not a byte has left."""
         try:
             if await self._must_wait(call):
                 return "paused"
-            entered = await self._gate.enter(len(call.letters))
+            entered = await self._gate.enter(call.messages)
         except asyncio.CancelledError:
             if not self._told_to_end.is_set():
                 raise
@@ -187,6 +203,8 @@ class Deliverer:
     async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
         letters = [letter.letter for letter in call.letters]
         try:
+            if call.question:
+                return {letters[0].message_id: await self._channel.lookup(letters[0].message_id)}
             if self._channel.bulk > 1:
                 return await self._channel.send_bulk(letters, key=call.key, repeat=call.repeat)
             return {letters[0].message_id: await self._channel.send(letters[0], key=call.key, repeat=call.repeat)}
@@ -264,23 +282,6 @@ class Deliverer:
                 if self._told_to_end.wait(pause):
                     raise
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-def _current(
-    dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
-) -> dict[UUID, ScheduledMessage]:
-    """The members that still wait for this dispatch, in its order."""
-    states = {id_: messages[id_].state for id_ in _members(stream)}
-    return {id_: m for id_, m in states.items() if m and m.status == "requested" and m.dispatch_id == dispatch_id}
-
-
-def _state(stream: Stream[Dispatch]) -> Dispatch:
-    assert stream.state is not None
-    return stream.state
-
-
-def _members(stream: Stream[Dispatch]) -> tuple[UUID, ...]:
-    return stream.state.members if stream.state else ()
 
 
 def _folded(stream: Stream[Dispatch], events: Sequence[dispatches.DispatchEvent]) -> Stream[Dispatch]:

@@ -5,6 +5,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
 from domain import message_decisions as decide
@@ -13,6 +14,7 @@ from domain.message_decisions import Events
 from domain.scheduled_message import MessageFailed, Reason, ScheduledMessage, evolve
 
 LONGEST_THROTTLE: Final = timedelta(days=1)
+LOOKUP: Final = "lookup"
 
 
 class Sent(Struct, frozen=True):
@@ -64,7 +66,13 @@ class Released(Struct, frozen=True):
     reason: str
 
 
-Outcome = Sent | Failed | GivenUp | Doubtful | Unwanted | TooLate | Released
+class NeverTaken(Struct, frozen=True):
+    """It was in doubt, and the provider said that it has never taken it; then this came of it."""
+
+    then: "Outcome"
+
+
+Outcome = Sent | Failed | GivenUp | Doubtful | Unwanted | TooLate | Released | NeverTaken
 Outcomes = dict[UUID, Outcome]
 """Message ID → outcome, for one dispatch."""
 
@@ -113,6 +121,9 @@ def events_of(outcome: Outcome, message: ScheduledMessage, dispatch_id: UUID, ch
             return decide.release(message, dispatch_id=dispatch_id, reason=outcome.reason)
         case Unwanted() | TooLate():
             return _not_attempted(outcome, message, dispatch_id)
+        case NeverTaken():
+            cleared = decide.clear_doubt(message, dispatch_id=dispatch_id, by=LOOKUP)
+            return [*cleared, *events_of(outcome.then, replace(message, doubts=()) if cleared else message, dispatch_id, channel)]
         case _:
             assert_never(outcome)
 

@@ -115,7 +115,7 @@ class Channel(Protocol):
 
     name: str
     idempotent: bool  # the provider deduplicates by key
-    askable: bool
+    askable: bool  # it can be asked whether it has a message
     bulk: int  # messages a call, 1 for single calls
     concurrency: int  # calls open at once
     call_timeout_seconds: float
@@ -125,6 +125,12 @@ class Channel(Protocol):
 
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         """One call for many. A provider without bulk calls has `bulk` 1 and is never asked."""
+
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        """Whether the provider has the message: accepted; surely never taken, nor will it be; or it can't be told now.
+
+        Never raises. A provider that is not askable is never asked.
+        """
 
     async def close(self) -> None: ...
 

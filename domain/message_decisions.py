@@ -223,6 +223,18 @@ def resolve_doubt(message: ScheduledMessage | None, outcome: Literal["sent", "no
     return [DoubtResolved(**_repeated(known), outcome=outcome, by=by)]
 
 
+def clear_doubt(message: ScheduledMessage | None, *, dispatch_id: UUID, by: str) -> Events:
+    """The provider was asked before the call for `dispatch_id` was made, and has never taken it.
+
+    Not news without a doubt, nor when it has gone on without that dispatch: what came since is not what was asked for.
+    Raises MessageUnknown.
+    """
+    known = _known(message)
+    if not known.in_doubt or (known.status, known.dispatch_id) != ("requested", dispatch_id):
+        return []
+    return [DoubtResolved(**_repeated(known), outcome="not_sent", by=by)]
+
+
 def fail_over(message: ScheduledMessage | None, *, from_channel: str, to_channel: str) -> Events:
     """Go on through another channel: only what no provider can have accepted. Raises MessageUnknown, NotAllowed."""
     known = _taken("fail_over", message)

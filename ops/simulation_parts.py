@@ -16,7 +16,7 @@ from application.address_cap import AddressCap
 from application.channel_gate import OpenGate
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.deliver_messages import Deliverer
-from application.delivery_ports import Accepted, Answer, Letter, SendCommand
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, SendCommand
 from application.dispatch_messages import Dispatcher
 from application.plan_messages import Planner, horizon
 from application.ports import Appended, Group, Origin
@@ -56,6 +56,9 @@ class RecordingChannel:
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         self.keys.append(key)
         return {letter.message_id: Accepted(200) for letter in letters}
+
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        return Ambiguous("not_askable")
 
     async def close(self) -> None:
         pass

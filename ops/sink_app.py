@@ -1,5 +1,9 @@
 """What did the provider really get? The built-in receiver: writes every call down, deduplicates nothing, knows no database.
 
+`GET <path>/<message ID>` tells of one message: 200 `{"status": 200, "id": …}` when a call for it, single or bulk, was accepted,
+whether the caller has heard of it or not; 404 when none was; 503 when the only ones were before this start: the file says what
+was sent, not what was answered.
+
 Plain ASGI: a framework would cost more than the work, and the sink has to be faster than whatever is measured with it.
 """
 
@@ -15,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from ops.sink_file import SinkFile
+from ops.sink_file import Body, SinkFile, read_body
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 JSON: Final = (b"content-type", b"application/json")
@@ -32,19 +36,6 @@ class SinkOptions(Struct, frozen=True):
     seed: int | None = None
 
 
-class Letter(Struct, frozen=True):
-    """What of a message matters here; the rest is written down as it came."""
-
-    message_id: str
-
-
-class Body(Struct, frozen=True):
-    """The single form has the one, the bulk form the other."""
-
-    message_id: str | None = None
-    messages: list[Letter] | None = None
-
-
 class Result(Struct, frozen=True, omit_defaults=True):
     message_id: str
     status: int
@@ -57,13 +48,20 @@ class Answer(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
 
 
-BODY: Final = msgspec.json.Decoder(Body)
+class Decided(Struct, frozen=True):
+    """What becomes of a call: the answer, None when it is cut; and the messages that are accepted, with their IDs here."""
+
+    answer: Answer | None
+    accepted: dict[str, str] = {}
+
+
 NOT_FOUND: Final = Answer(404, b'{"error":"not_found"}')
 TOO_LARGE: Final = Answer(413, b'{"error":"too_large"}', (JSON, (b"connection", b"close")))
 UNREADABLE: Final = Answer(400, b'{"error":"unreadable"}')
 NOT_WRITTEN: Final = Answer(503, b'{"error":"not_written"}')
 THROTTLED: Final = Answer(429, b'{"error":"throttled"}', (JSON, (b"retry-after", b"1")))
 FAILED: Final = Answer(500, b'{"error":"failed"}')
+FORGOTTEN: Final = Answer(503, b'{"error":"sent_before_this_start"}')
 
 
 class SinkApp:
@@ -74,6 +72,7 @@ class SinkApp:
         self._options = options
         self._now = now
         self._dice = random.Random(options.seed)
+        self._accepted: dict[str, str] = {}  # message ID → its ID here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -97,33 +96,42 @@ class SinkApp:
         if len(raw) > MAX_BODY_BYTES:
             await _answer(send, TOO_LARGE)
             return
-        body = _read(raw)
+        body = read_body(raw)
         try:
             self._file.append(_key_of(scope), _as_line(raw, body), self._now())
         except OSError:
             await _answer(send, NOT_WRITTEN)
             return
+        decided = self._decide(body)
+        for message_id, own in decided.accepted.items():  # before the delay: who asks meanwhile is told what will come of it
+            self._accepted.setdefault(message_id, own)
         if self._options.delay_ms and await _has_gone(receive, self._options.delay_ms / 1000):
             return
-        if self._drawn(self._options.cut_rate):
+        if decided.answer is None:
             await _hang_up(receive)
         else:
-            await _answer(send, self._answer_to(body))
+            await _answer(send, decided.answer)
 
-    def _answer_to(self, body: Body | None) -> Answer:
-        if self._drawn(self._options.throttle_rate):
-            return THROTTLED
+    def _decide(self, body: Body | None) -> Decided:
+        cut = self._drawn(self._options.cut_rate)
+        if not cut and self._drawn(self._options.throttle_rate):
+            return Decided(THROTTLED)
         if body is None:
-            return UNREADABLE
+            return Decided(None if cut else UNREADABLE)
+        own = f"sink-{self._file.calls}"
+        places = [own] if body.messages is None else [f"{own}-{place}" for place in range(len(body.messages))]
+        results = [self._result(message_id, place, cut=cut) for message_id, place in zip(body.ids, places, strict=True)]
+        accepted = {result.message_id: result.id for result in results if result.status == 200}
+        if cut:
+            return Decided(None, accepted)
         if body.messages is not None:
-            results = [self._result(letter, place) for place, letter in enumerate(body.messages)]
-            return Answer(200, msgspec.json.encode({"results": results}))
-        return FAILED if self._drawn(self._options.error_rate) else Answer(200, b'{"id":"sink-%d"}' % self._file.calls)
+            return Decided(Answer(200, msgspec.json.encode({"results": results})), accepted)
+        return Decided(Answer(200, b'{"id":"%s"}' % results[0].id.encode()) if accepted else FAILED, accepted)
 
-    def _result(self, letter: Letter, place: int) -> Result:
-        if self._drawn(self._options.error_rate):
-            return Result(letter.message_id, 500)
-        return Result(letter.message_id, 200, f"sink-{self._file.calls}-{place}")
+    def _result(self, message_id: str, own: str, *, cut: bool) -> Result:
+        if not cut and self._drawn(self._options.error_rate):
+            return Result(message_id, 500)
+        return Result(message_id, 200, own)
 
     def _drawn(self, rate: float) -> bool:
         return rate > 0 and self._dice.random() < rate
@@ -139,11 +147,16 @@ class SinkApp:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
             case _:
-                await _answer(send, NOT_FOUND)
+                await _answer(send, self._looked_up(path.rpartition("/")[2]))
+
+    def _looked_up(self, message_id: str) -> Answer:
+        if (own := self._accepted.get(message_id)) is not None:
+            return Answer(200, msgspec.json.encode({"status": 200, "id": own}))
+        return FORGOTTEN if message_id in self._file.sent_before else NOT_FOUND
 
 
 def make_sink_app(path: Path, options: SinkOptions, now: Callable[[], datetime]) -> SinkApp:
-    """POST anywhere is a call, written to `path`; GET /sink/calls and /sink/stats tell of them.
+    """POST anywhere is a call, written to `path`; GET /sink/calls and /sink/stats tell of them, any other GET of a message.
 
     Raises OSError when the file can't be opened, msgspec.DecodeError when it is not a sink's.
     """
@@ -165,16 +178,6 @@ async def _body_of(receive: Receive) -> bytes | None:
 
 def _key_of(scope: Scope) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"idempotency-key"), "")
-
-
-def _read(raw: bytes) -> Body | None:
-    """None for what is neither form."""
-    try:
-        raw.decode()  # the decoder does not look into fields it skips
-        body = BODY.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return body if (body.message_id is None) != (body.messages is None) else None
 
 
 def _as_line(raw: bytes, body: Body | None) -> bytes:

@@ -21,18 +21,44 @@ class Call(Struct, frozen=True):
     repeat: bool
 
 
-class KeyOfCall(Struct, frozen=True):
-    """The part of a line that is kept in memory."""
+class Letter(Struct, frozen=True):
+    """What of a message matters here; the rest is written down as it came."""
+
+    message_id: str
+
+
+class Body(Struct, frozen=True):
+    """The single form has the one, the bulk form the other."""
+
+    message_id: str | None = None
+    messages: list[Letter] | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """Of its messages."""
+        if self.messages is not None:
+            return [letter.message_id for letter in self.messages]
+        return [] if self.message_id is None else [self.message_id]
+
+
+class PastCall(Struct, frozen=True):
+    """The part of an older line that is kept in memory."""
 
     idempotency_key: str
+    body: Raw
+
+
+BODY: Final = msgspec.json.Decoder(Body)
+PAST_CALL: Final = msgspec.json.Decoder(PastCall)
 
 
 class SinkFile:
-    """An append-only JSONL file, one call a line; of what was written before a restart only the keys are kept in memory."""
+    """An append-only JSONL file, one call a line; of those before a restart the keys and message IDs are kept in memory."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.calls = 0
+        self.sent_before: set[str] = set()  # the messages of calls before this start, whatever was answered
         self._keys: set[str] = set()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)  # the bodies are personal
         self._size = self._read(path)
@@ -80,9 +106,22 @@ class SinkFile:
             for line in lines:
                 if line.endswith(b"\n"):
                     size += len(line)
-                    self._count(msgspec.json.decode(line, type=KeyOfCall).idempotency_key)
+                    call = PAST_CALL.decode(line)
+                    self._count(call.idempotency_key)
+                    body = read_body(bytes(call.body))
+                    self.sent_before.update(body.ids if body else ())
         return size
 
     def _count(self, key: str) -> None:
         self.calls += 1
         self._keys.add(key)
+
+
+def read_body(raw: bytes) -> Body | None:
+    """None for what is neither form."""
+    try:
+        raw.decode()  # the decoder does not look into fields it skips
+        body = BODY.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return body if (body.message_id is None) != (body.messages is None) else None

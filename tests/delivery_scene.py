@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from application.channel_gate import OpenGate
 from application.deliver_messages import Deliverer
-from application.delivery_ports import Accepted, Answer, Channel, Delivery, Letter, SendCommand
+from application.delivery_ports import Accepted, Ambiguous, Answer, Channel, Delivery, Letter, NotAccepted, SendCommand
 from application.ports import EventStore, Group, Log, NewEvents, Origin
 from domain import dispatch, message_decisions, user
 from domain.dispatch import DispatchFinished
@@ -53,14 +53,15 @@ class Provider:
     """A channel whose answers a story dictates; whatever is not dictated is accepted."""
 
     name = "post"
-    askable = False
     call_timeout_seconds = 10.0
 
-    def __init__(self, *, idempotent: bool = True, bulk: int = 1, concurrency: int = 100) -> None:
-        self.idempotent, self.bulk, self.concurrency = idempotent, bulk, concurrency
+    def __init__(self, *, idempotent: bool = True, askable: bool = False, bulk: int = 1, concurrency: int = 100) -> None:
+        self.idempotent, self.askable, self.bulk, self.concurrency = idempotent, askable, bulk, concurrency
         self.answers: defaultdict[UUID, list[Answer]] = defaultdict(list)
         self.calls: list[tuple[str, tuple[UUID, ...], bool]] = []
         self.letters: list[Letter] = []
+        self.has: dict[UUID, Accepted | NotAccepted | Ambiguous] = {}  # what it says when asked; else that it can't tell
+        self.questions: list[UUID] = []
         self.open_calls = self.most_open_calls = 0
         self.before_answer: Callable[[], Awaitable[None]] = partial(asyncio.sleep, 0)
 
@@ -74,13 +75,21 @@ class Provider:
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         self.calls.append((key, tuple(letter.message_id for letter in letters), repeat))
         self.letters.extend(letters)
+        await self._is_called()
+        return {letter.message_id: self._answer(letter.message_id) for letter in letters}
+
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        self.questions.append(message_id)
+        await self._is_called()
+        return self.has.get(message_id, Ambiguous("not_told"))
+
+    async def _is_called(self) -> None:
         self.open_calls += 1
         self.most_open_calls = max(self.most_open_calls, self.open_calls)
         try:
             await self.before_answer()
         finally:
             self.open_calls -= 1
-        return {letter.message_id: self._answer(letter.message_id) for letter in letters}
 
     def _answer(self, id_: UUID) -> Answer:
         return self.answers[id_].pop(0) if self.answers[id_] else Accepted(200, f"p-{id_}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import aiohttp
@@ -9,8 +10,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import BytesPayload
 
-from application.delivery_ports import Ambiguous, Answer, Letter, NotAccepted
-from infrastructure.channels.http_wire import Reply, Terms, encode_bulk, encode_single, read_bulk, read_single
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted
+from infrastructure.channels.http_wire import Reply, Terms, encode_bulk, encode_single, read_bulk, read_lookup, read_single
 
 CONNECT_SECONDS: Final = 5.0
 KEEP_ALIVE_SECONDS: Final = 2.0  # shorter than any usual server's, so that we rarely write on a connection it is closing
@@ -55,6 +56,16 @@ class HttpChannel:
             return read_bulk(reply, asked, Terms(self.idempotent, repeat))
         return dict.fromkeys(asked, reply)
 
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        """Whether the provider has the message, by GET <url>/<message ID>. Never raises, save when its task is cancelled."""
+        try:
+            async with self._opened().get(_below(self._url, str(message_id)), allow_redirects=False) as response:
+                return read_lookup(Reply(response.status, response.headers, await _body_of(response)))
+        except TimeoutError:
+            return Ambiguous("lookup_timeout")
+        except (aiohttp.ClientError, OSError, ValueError):
+            return Ambiguous("lookup_failed")
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -72,11 +83,9 @@ class HttpChannel:
 
     async def _call(self, body: bytes, key: str) -> Reply | NotAccepted | Ambiguous:
         """Raises StaleConnection, at once and before a byte has left."""
-        if self._session is None:
-            self._session = self._open()
         payload = WatchedBody(body)
         try:
-            async with self._session.post(
+            async with self._opened().post(
                 self._url, data=payload, headers={"Idempotency-Key": key}, allow_redirects=False
             ) as response:
                 return Reply(response.status, response.headers, await _body_of(response))
@@ -88,6 +97,11 @@ class HttpChannel:
             if payload.begun:
                 return Ambiguous("connection_cut")
             raise StaleConnection from None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = self._open()
+        return self._session
 
     def _open(self) -> aiohttp.ClientSession:
         connect_seconds = min(CONNECT_SECONDS, self.call_timeout_seconds)
@@ -116,6 +130,11 @@ class WatchedBody(BytesPayload):
         # nothing is written to a connection already seen to be closing, and nothing else runs between here and the write
         self.begun = transport is not None and not transport.is_closing()
         await super().write_with_length(writer, content_length)
+
+
+def _below(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
 
 
 async def _body_of(response: aiohttp.ClientResponse) -> bytes:

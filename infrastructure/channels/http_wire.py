@@ -44,6 +44,13 @@ class Result(Struct, frozen=True):
     id: str | int = ""
 
 
+class Found(Struct, frozen=True):
+    """What a provider says of a message it has been asked about."""
+
+    status: int
+    id: str | int = ""
+
+
 class Reply(Struct, frozen=True):
     """A provider's answer to one call; its body is empty when it was cut or longer than anything we asked for."""
 
@@ -89,6 +96,19 @@ def read_bulk(reply: Reply, asked: Sequence[UUID], terms: Terms) -> dict[UUID, A
             once = times[result.message_id] == 1
             answers[result.message_id] = _read_result(result, terms) if once else Ambiguous("two_results")
     return answers
+
+
+def read_lookup(reply: Reply) -> Accepted | NotAccepted | Ambiguous:
+    """Whether the provider has the message it was asked about. 404 alone says that it has never taken it, nor will."""
+    if reply.status == 404:
+        return NotAccepted("never_taken")
+    if not _is_success(reply.status):
+        return Ambiguous(f"lookup:{reply.status}")
+    try:
+        found = msgspec.json.decode(reply.body, type=Found)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Ambiguous("lookup_unclear")
+    return Accepted(found.status, _provider_id(found.id)) if _is_success(found.status) else Ambiguous("lookup_unclear")
 
 
 def read_status(status: int, headers: Mapping[str, str], terms: Terms) -> Answer:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from aiosmtplib import SMTP, SMTPException
 
-from application.delivery_ports import Accepted, Answer, Letter, NotAccepted, Rejected
+from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected
 from infrastructure.channels.smtp_session import Call, Server, Tls, connect, hand_over, hang_up, leave
 from infrastructure.channels.smtp_wire import Mail, encode, parse_sender
 
@@ -69,6 +69,10 @@ class SmtpChannel:
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         """One after the other: SMTP has no such call."""
         return {letter.message_id: await self.send(letter, key=key, repeat=repeat) for letter in letters}
+
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        """Nobody can tell: SMTP has no such question."""
+        return Ambiguous("not_askable")
 
     async def close(self) -> None:
         if self._tidying is not None:

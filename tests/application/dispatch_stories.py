@@ -24,6 +24,7 @@ SECOND: Final = timedelta(seconds=1)
 TYPES: Final = MessageTypes(BIRTHDAY)
 SINK: Final = ChannelTraits(name="sink", idempotent=True, askable=False, concurrency=50)
 BLIND: Final = ChannelTraits(name="blind", idempotent=False, askable=False, concurrency=7)  # can't clear a doubt
+ASKED: Final = ChannelTraits(name="asked", idempotent=False, askable=True, concurrency=7)
 
 
 def message(number: int) -> UUID:

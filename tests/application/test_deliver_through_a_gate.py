@@ -19,9 +19,12 @@ class Watched:
     """A gate that a story decides on."""
 
     def __init__(self, *answers: Entered | Refusal) -> None:
-        self.answers, self.left, self.stopped = list(answers), [], False  # type: ignore[var-annotated]
+        self.answers, self.stopped = list(answers), False
+        self.messages: list[int] = []  # of each call let in
+        self.left: list[tuple[Answer, ...]] = []
 
     async def enter(self, messages: int) -> Entered | Refusal:
+        self.messages.append(messages)
         return self.answers.pop(0) if self.answers else Entered(trial=False)
 
     async def leave(self, answers: Any = ()) -> None:

@@ -14,6 +14,7 @@ from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
 from domain.scheduled_message import DeliveryInDoubt, LateResultRecorded, MessageSent, SendRequested
 from tests.application.dispatch_stories import (
+    ASKED,
     BLIND,
     DUE,
     SINK,
@@ -127,6 +128,14 @@ def test_on_an_idempotent_channel_the_same_members_are_requested_again_at_once()
     assert events_of(memory, message(3))[-2:] == [doubt, repeat]
     assert events_of(memory, message(2))[-1] == sent(2)
     assert {key: flight.row for key, flight in memory.flights.items()} == {AGAIN: InFlight(AGAIN, "sink", "europe", 2, DUE)}
+
+
+def test_where_the_provider_can_be_asked_the_same_members_are_requested_again_at_once() -> None:
+    memory = claimed(1, 2, channel=ASKED)
+    watch(recovery(memory, ASKED), 0, DEAD_AFTER + 1)
+    first, again = dispatches(memory)
+    assert again.message_ids == first.message_ids
+    assert isinstance(events_of(memory, message(1))[-1], SendRequested)
 
 
 def test_where_nobody_deduplicates_the_doubt_waits_for_a_person() -> None:

@@ -20,6 +20,7 @@ from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY
 from domain.scheduled_message import DeliveryInDoubt, LateResultRecorded, MessageSent, SendRequested
 from tests.application.dispatch_stories import (
+    ASKED,
     BLIND,
     DUE,
     SINK,
@@ -123,6 +124,12 @@ def test_doubts_that_others_see_to_are_left_to_them(reason: str) -> None:
     memory = in_doubt(1, reason=reason)
     repeater(memory).step(READY)
     assert len(dispatches(memory)) == 1
+
+
+def test_where_the_provider_can_be_asked_first_it_is_requested_again() -> None:
+    memory = in_doubt(1, channel=ASKED, reason="lookup:503")
+    repeater(memory, ASKED).step(READY)
+    assert len(dispatches(memory)) == 2
 
 
 def test_where_a_repeat_could_be_a_duplicate_a_person_decides() -> None:

@@ -10,7 +10,6 @@ import msgspec
 
 from application.delivery_ports import Answer, Channel, Letter
 from infrastructure.channels.http import HttpChannel
-from infrastructure.channels.sink import SinkChannel
 from infrastructure.channels.smtp import SmtpChannel
 from ops.sink_app import SinkOptions
 from tests.mail_server import ScriptedServer, says, scripted_server
@@ -73,7 +72,7 @@ async def other_side(kind: str, mood: Mood, directory: Path, **settings: Any) ->
     given = {"concurrency": 10, "call_timeout_seconds": 10} | settings
     if kind == "sink":
         async with running_sink(directory / "sink.jsonl", SINK[mood]) as url:
-            side = OtherSide(SinkChannel(url, idempotent=False, bulk=1, **given))
+            side = OtherSide(HttpChannel("sink", url, idempotent=False, bulk=1, **given))
             yield side
             await side.channel.close()
     elif kind == "smtp":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, get_args
+from uuid import uuid4
 
 import pytest
 
@@ -118,3 +119,11 @@ async def test_closing_twice_is_harmless(kind: str, tmp_path: Path) -> None:
     async with other_side(kind, "accepting", tmp_path) as side:
         await send(side.channel)
         await side.channel.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_cannot_answer_a_question_leaves_it_open(kind: str, tmp_path: Path) -> None:
+    async with other_side(kind, "cutting", tmp_path) as side:
+        answer = await side.channel.lookup(uuid4())
+    # the sink alone knows what it never took
+    assert isinstance(answer, NotAccepted if kind == "sink" else Ambiguous)

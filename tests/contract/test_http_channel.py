@@ -11,7 +11,6 @@ import pytest
 
 from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
 from infrastructure.channels.http import HttpChannel
-from infrastructure.channels.sink import SinkChannel
 from ops.sink_app import SinkOptions
 from tests.contract.channel_kinds import ADA, BOB, EVA
 from tests.provider import CUT, SILENCE, Reply, answer, provider, running_sink
@@ -284,15 +283,14 @@ SINK_MOODS = {
 @pytest.mark.parametrize(("options", "meaning"), SINK_MOODS.values(), ids=SINK_MOODS)
 async def test_the_sink_plays_a_provider_in_every_mood(tmp_path: Path, options: SinkOptions, meaning: Answer) -> None:
     async with running_sink(tmp_path / "sink.jsonl", options) as url:
-        channel = SinkChannel(url, idempotent=True, bulk=1, concurrency=1, call_timeout_seconds=10)
+        channel = HttpChannel("sink", url, idempotent=True, bulk=1, concurrency=1, call_timeout_seconds=10)
         assert await send(channel) == meaning
         await channel.close()
-    assert channel.name == "sink"
     assert (tmp_path / "sink.jsonl").read_text().count("\n") == 1
 
 
 async def test_the_sink_takes_letters_in_bulk(tmp_path: Path) -> None:
     async with running_sink(tmp_path / "sink.jsonl") as url:
-        channel = SinkChannel(url, idempotent=True, bulk=3, concurrency=1, call_timeout_seconds=10)
+        channel = HttpChannel("sink", url, idempotent=True, bulk=3, concurrency=1, call_timeout_seconds=10)
         assert await send_bulk(channel) == [Accepted(200, f"sink-1-{place}") for place in range(3)]
         await channel.close()

@@ -230,6 +230,18 @@ def test_a_retry_with_doubt_left_is_not_requested_as_if_nothing_were() -> None:
     given(evolve, *doubtful_retry).when(decide.fail_over, from_channel="sink", to_channel="smtp").then_refused(NotAllowed)
 
 
+def test_a_provider_that_was_asked_clears_the_doubt_of_whoever_asked() -> None:
+    requested_again = (SCHEDULED, REQUESTED, IN_DOUBT, replace(REQUESTED, dispatch_id=OTHER_DISPATCH))
+    asked = given(evolve, *requested_again).when(decide.clear_doubt, dispatch_id=OTHER_DISPATCH, by="lookup")
+    asked.then(DoubtResolved(**REPEATED, outcome="not_sent", by="lookup"))
+    given(evolve, *requested_again).when(decide.clear_doubt, dispatch_id=DISPATCH, by="lookup").then()
+    given(evolve, *requested_again, replace(IN_DOUBT, dispatch_id=OTHER_DISPATCH)).when(
+        decide.clear_doubt, dispatch_id=OTHER_DISPATCH, by="lookup"
+    ).then()
+    given(evolve, SCHEDULED, REQUESTED).when(decide.clear_doubt, dispatch_id=DISPATCH, by="lookup").then()
+    given(evolve).when(decide.clear_doubt, dispatch_id=DISPATCH, by="lookup").then_refused(MessageUnknown)
+
+
 def test_the_next_try_is_numbered_by_the_failures_that_counted() -> None:
     again = given(evolve, *HISTORIES["retrying"]).when(decide.request, channel="sink", dispatch_id=OTHER_DISPATCH)
     assert again.then_only(SendRequested).attempt == 2

@@ -127,6 +127,76 @@ async def test_a_body_beyond_all_measure_is_refused(path: Path) -> None:
     assert len(lines(path)) == 1
 
 
+async def looked_up(url: str, message_id: str) -> tuple[int, Any]:
+    async with aiohttp.request("GET", f"{url}/send/{message_id}") as response:
+        return response.status, await response.json()
+
+
+def letter(message_id: str) -> bytes:
+    return json.dumps({"message_id": message_id}).encode()
+
+
+async def test_who_asks_is_told_whether_a_message_was_accepted(path: Path) -> None:
+    body = b'{"messages":[{"message_id":"m2"},{"message_id":"m3"}]}'
+    async with running_sink(path) as url:
+        await post(url, letter("m1"), "m1")
+        await post(url, body, "d/1")
+        await post(url, letter("m1"), "m1")
+        assert await looked_up(url, "m1") == (200, {"status": 200, "id": "sink-1"})
+        assert await looked_up(url, "m3") == (200, {"status": 200, "id": "sink-2-1"})
+        assert (await looked_up(url, "m4"))[0] == 404
+        assert (await looked_up(url, "d/1"))[0] == 404
+
+
+@pytest.mark.parametrize("options", [SinkOptions(error_rate=1), SinkOptions(throttle_rate=1)], ids=["failing", "throttling"])
+@pytest.mark.parametrize("body", [letter("m1"), b'{"messages":[{"message_id":"m1"}]}'], ids=["single", "bulk"])
+async def test_what_was_refused_was_never_taken(path: Path, options: SinkOptions, body: bytes) -> None:
+    async with running_sink(path, options) as url:
+        await post(url, body)
+        assert (await looked_up(url, "m1"))[0] == 404
+
+
+@pytest.mark.parametrize("body", [letter("m1"), b'{"messages":[{"message_id":"m1"}]}'], ids=["single", "bulk"])
+async def test_what_was_cut_was_accepted(path: Path, body: bytes) -> None:
+    async with running_sink(path, SinkOptions(cut_rate=1, error_rate=1, throttle_rate=1)) as url:
+        with pytest.raises(aiohttp.ClientError):
+            await post(url, body)
+        assert (await looked_up(url, "m1"))[0] == 200
+
+
+async def test_of_what_was_sent_before_a_restart_nobody_can_tell_until_it_is_accepted_again(path: Path) -> None:
+    async with running_sink(path) as url:
+        await post(url, letter("m1"), "m1")
+        await post(url, b'{"messages":[{"message_id":"m2"}]}', "d/1")
+        await post(url, b"no letter")
+    async with running_sink(path) as url:
+        assert [(await looked_up(url, name))[0] for name in ("m1", "m2", "m3")] == [503, 503, 404]
+        await post(url, letter("m2"), "m2")
+        assert await looked_up(url, "m2") == (200, {"status": 200, "id": "sink-4"})
+
+
+async def test_who_asks_before_a_slow_answer_is_out_is_told_what_it_will_be(path: Path) -> None:
+    delaying, told = asyncio.Event(), list[Any]()
+
+    async def receive() -> Any:
+        if not lines(path):
+            return {"type": "http.request", "body": letter("m1")}
+        delaying.set()
+        return await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    app = make_sink_app(path, SinkOptions(delay_ms=3_600_000), lambda: RECEIVED_AT)
+    slow = asyncio.create_task(app({"type": "http", "method": "POST", "path": "/send", "headers": []}, receive, send))
+    await delaying.wait()
+    await app({"type": "http", "method": "GET", "path": "/send/m1"}, receive, send)
+    assert [message.get("status") for message in told] == [200, None]
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+
+
 async def test_nothing_else_is_answered(path: Path) -> None:
     async with running_sink(path) as url, aiohttp.request("GET", f"{url}/") as response:
         assert response.status == 404

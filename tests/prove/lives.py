@@ -98,6 +98,9 @@ class Provider:
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         raise NotImplementedError
 
+    async def lookup(self, message_id: UUID) -> Accepted | NotAccepted | Ambiguous:
+        raise NotImplementedError
+
     async def close(self) -> None:
         pass
 
