@@ -1,7 +1,7 @@
 """Claims: which of a dispatch's messages are to be sent after all, and with which calls?"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
-from application.delivery_ports import Channel, Letter
+from application.delivery_ports import Letter
 from application.ports import Stream
 from application.texts import Render, own_words
 from domain.delivery_policy import send_before
-from domain.dispatch import Dispatch, requested_at
+from domain.dispatch import Dispatch, DispatchEvent, evolve, requested_at
 from domain.message_type import MessageType, NoSuchOccasion, Rendered
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
@@ -75,7 +75,8 @@ class Decision(Struct, frozen=True):
     now: datetime
     steady: bool  # else nothing is too late
     render: Render = own_words
-    key_lifetime: timedelta | None = None  # where the provider's knowing a key is all that clears a doubt
+    key_lifetime: timedelta | None = None  # how long the provider knows a key, if that is what clears a doubt
+    askable: bool = False  # it can be asked whether it has a message
 
 
 def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, decision: Decision) -> Prepared | Outcome:
@@ -92,11 +93,18 @@ def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, de
     if decision.steady and decision.now >= too_late_from(message, kind):
         # What may have been accepted is not expired: it stays in doubt, for a person.
         return Doubtful("late_window") if message.in_doubt else TooLate()
-    if message.in_doubt and _key_is_forgotten(message, kind, decision):
+    if message.waits_for_a_person and _key_is_forgotten(message, decision) and not _may_go_unheard(kind, decision):
         return Doubtful(KEY_LIFETIME)
     if decision.only_to is not None and not fnmatchcase(user.email.casefold(), decision.only_to.casefold()):
         return Unwanted("not_allowed")
     return _rendered(message, message_id, user, kind, decision.render)
+
+
+def is_asked_about(message: ScheduledMessage, decision: Decision) -> bool:
+    """Whether only the provider's own word tells if it may be sent again: what it deduplicates by key is simply repeated."""
+    if not (decision.askable and message.waits_for_a_person):
+        return False
+    return decision.key_lifetime is None or _key_is_forgotten(message, decision)
 
 
 def calls_of(
@@ -104,15 +112,15 @@ def calls_of(
     letters: Mapping[UUID, Prepared],
     messages: Mapping[UUID, Stream[ScheduledMessage]],
     repeated: Mapping[UUID, Stream[Dispatch]],
-    channel: Channel,
+    asked_about: Collection[UUID],
+    bulk: int,
 ) -> tuple[Call, ...]:
     """One call a letter under the message's own key; or bulk calls, each under the key of the call it repeats, if it repeats one.
 
-    A bulk call is a fixed stretch of its first dispatch's members, so that its key always names the same messages. Where the
-    provider is asked about what is in doubt, nothing is repeated: what it has never taken goes in calls of its own.
+    A bulk call is a fixed stretch of its first dispatch's members, so that its key always names the same messages. What the
+    provider is `asked_about` is no repeat: if it has never taken it, it goes in a call of its own.
     """
-    asks, bulk = channel.askable and not channel.idempotent, channel.bulk
-    doubted = frozenset(id_ for id_ in letters if asks and _waits_for_a_person(messages[id_]))
+    doubted = frozenset(letters).intersection(asked_about)
     if bulk == 1:
         return tuple(
             Call(str(id_), (letter,), id_ not in doubted and _attempted(messages[id_]), doubted & {id_})
@@ -120,7 +128,7 @@ def calls_of(
         )
     stretches: dict[tuple[UUID, int], list[UUID]] = {}
     for id_ in letters:
-        first = None if asks else _first_in_doubt(messages[id_])
+        first = None if id_ in doubted else _first_in_doubt(messages[id_])
         if first is None or id_ not in members_of(repeated[first]):
             first = dispatch_id
         stretches.setdefault((first, members_of(repeated[first]).index(id_) // bulk), []).append(id_)
@@ -135,20 +143,30 @@ def claim_of(
     words: Mapping[UUID, Prepared | Outcome],
     messages: Mapping[UUID, Stream[ScheduledMessage]],
     repeated: Mapping[UUID, Stream[Dispatch]],
-    channel: Channel,
+    decision: Decision,
+    bulk: int,
 ) -> Claim:
     """`words` are the last ones about its members; `repeated` the dispatches whose calls may be made again, this one included."""
     assert started.stream.state is not None
     letters = {id_: word for id_, word in words.items() if isinstance(word, Prepared)}
+    asked_about = {id_ for id_ in letters if (state := messages[id_].state) and is_asked_about(state, decision)}
     return Claim(
         dispatch_id=started.dispatch_id,
         incarnation=started.incarnation,
         dispatch=started.stream.state,
         version=started.stream.version,
         messages={id_: messages[id_] for id_ in words},
-        calls=calls_of(started.dispatch_id, letters, messages, repeated, channel),
+        calls=calls_of(started.dispatch_id, letters, messages, repeated, asked_about, bulk),
         settled={id_: word for id_, word in words.items() if not isinstance(word, Prepared)},
     )
+
+
+def gone_on(stream: Stream[Dispatch], events: Sequence[DispatchEvent]) -> Stream[Dispatch]:
+    """As it is after these events."""
+    state = stream.state
+    for event in events:
+        state = evolve(state, event)
+    return Stream(state, stream.version + len(events))
 
 
 def current_members(
@@ -185,9 +203,13 @@ def too_late_from(message: ScheduledMessage, kind: MessageType) -> datetime:
     return message.send_before or send_before(message.occasion, message.timezone, message.due_at, kind.late_window)
 
 
-def _key_is_forgotten(message: ScheduledMessage, kind: MessageType, decision: Decision) -> bool:
+def _may_go_unheard(kind: MessageType, decision: Decision) -> bool:
+    return decision.askable or kind.doubt == "prefer_delivery"
+
+
+def _key_is_forgotten(message: ScheduledMessage, decision: Decision) -> bool:
     """Whether the provider may no longer tell the same call from another one."""
-    if decision.key_lifetime is None or kind.doubt == "prefer_delivery":
+    if decision.key_lifetime is None:
         return False
     first = message.doubts[0]
     used_at = (requested_at(first) if first else None) or message.due_at
@@ -204,10 +226,6 @@ def _rendered(message: ScheduledMessage, message_id: UUID, user: User, kind: Mes
         return GivenUp("plugin_error", type(error).__name__)
     letter = Letter(message_id, message.message_type, user.email, words.subject, words.body)
     return Prepared(letter, words.template_version)
-
-
-def _waits_for_a_person(stream: Stream[ScheduledMessage]) -> bool:
-    return stream.state is not None and stream.state.waits_for_a_person
 
 
 def _attempted(stream: Stream[ScheduledMessage]) -> bool:

@@ -19,6 +19,7 @@ from application.claims import (
     Started,
     claim_of,
     current_members,
+    gone_on,
     last_word,
     left_of,
     members_of,
@@ -50,7 +51,7 @@ class Deliverer:
     `gate` lets calls through to the provider; `random` draws from [0, 1); `only_to` is a glob of the addresses that may be
     written to, for trials; `texts` gives what renders with the texts of this moment; `cap` is there if any type may write to an
     address only so often for a day; `next_channel` says where a message of a type goes that this channel did not accept;
-    past `key_lifetime` the provider may have forgotten a key, if that is all that clears a doubt; `pauses` says what must wait.
+    past `key_lifetime` the provider may have forgotten a key, without one it never knew any; `pauses` says what must wait.
     """
 
     def __init__(
@@ -90,7 +91,13 @@ class Deliverer:
         user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
         users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
         decision = Decision(
-            self._types, self._only_to, now, self._clock.steady(), self._patiently(self._texts), self._key_lifetime
+            self._types,
+            self._only_to,
+            now,
+            self._clock.steady(),
+            self._patiently(self._texts),
+            self._key_lifetime,
+            self._channel.askable,
         )
         firsts = self._dispatches_repeated(messages, started)
         current = {dispatch_id: current_members(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
@@ -104,7 +111,8 @@ class Deliverer:
                 {id_: words[id_] for id_ in current[dispatch_id]},
                 messages,
                 firsts,
-                self._channel,
+                decision,
+                self._channel.bulk,
             )
             for dispatch_id, stream in started.items()
         ]
@@ -123,7 +131,7 @@ class Deliverer:
             lost = self._append(groups, now)
             for index, id_ in enumerate(free):
                 if index not in lost:
-                    won[id_] = _folded(streams[id_], started[id_])
+                    won[id_] = gone_on(streams[id_], started[id_])
             # Lost to another claim, or to a withdrawal that leaves the rest to be claimed.
             open_ = [free[index] for index in sorted(lost)]
         return won
@@ -282,13 +290,6 @@ class Deliverer:
                 if self._told_to_end.wait(pause):
                     raise
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-def _folded(stream: Stream[Dispatch], events: Sequence[dispatches.DispatchEvent]) -> Stream[Dispatch]:
-    state = stream.state
-    for event in events:
-        state = dispatches.evolve(state, event)
-    return Stream(state, stream.version + len(events))
 
 
 def _origin(dispatch_id: UUID) -> Origin:

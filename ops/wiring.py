@@ -327,7 +327,7 @@ def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
         texts,
         cap,
         next_channel,
-        traits.key_lifetime if traits.idempotent and not traits.askable else None,
+        traits.key_lifetime if traits.idempotent else None,
         WatchedPostgresPauses(parts.database),
     )
 

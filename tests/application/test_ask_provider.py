@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -135,15 +135,34 @@ async def test_what_was_never_in_doubt_is_not_asked_about(scene: Scene) -> None:
     assert scene.message(id_).status == "sent"
 
 
-@pytest.mark.parametrize(("idempotent", "askable"), [(True, True), (True, False), (False, False)])
-async def test_where_a_repeat_tells_as_well_or_nobody_can_nothing_is_asked(scene: Scene, idempotent: bool, askable: bool) -> None:
-    provider = Provider(idempotent=idempotent, askable=askable)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(("askable", "key_lifetime"), [(True, DAY), (False, DAY), (False, None)])
+async def test_where_a_repeat_tells_as_well_or_nobody_can_nothing_is_asked(
+    scene: Scene, askable: bool, key_lifetime: timedelta | None
+) -> None:
+    provider = Provider(idempotent=key_lifetime is not None, askable=askable)
     [id_], again = await doubted(scene, provider=provider)
-    await scene.deliver(scene.worker(provider), again)
+    await scene.deliver(scene.worker(provider, key_lifetime=key_lifetime), again)
     assert (provider.questions, provider.calls) == ([], [(str(id_), (id_,), True)])
 
 
-async def test_who_accepts_duplicates_waits_for_no_answer(scene: Scene) -> None:
+@pytest.mark.parametrize(("askable", "reason"), [(True, "not_told"), (False, "key_lifetime")])
+async def test_past_the_life_of_its_key_a_message_is_asked_about_where_that_can_be(
+    scene: Scene, askable: bool, reason: str
+) -> None:
+    provider = Provider(idempotent=True, askable=askable)
+    [id_], again = await doubted(scene, provider=provider)
+    scene.clock.time = DUE + timedelta(hours=1)
+    await scene.deliver(scene.worker(provider, key_lifetime=timedelta(hours=1)), again)
+    assert (provider.questions, provider.calls) == ([id_] * askable, [])
+    assert (scene.message(id_).status, scene.last(id_).reason) == ("in_doubt", reason)
+
+
+@pytest.mark.parametrize(("askable", "settings"), [(True, {}), (False, {"key_lifetime": timedelta(0)})], ids=["asks", "keys"])
+async def test_who_accepts_duplicates_waits_for_no_answer(scene: Scene, askable: bool, settings: dict[str, Any]) -> None:
+    provider = Provider(idempotent=not askable, askable=askable)
     [id_] = scene.scheduled()
     doubt = {"message_type": "BIRTHDAY", "timezone": "Europe/London", "due_at": DUE}
     scene.happens(
@@ -152,8 +171,8 @@ async def test_who_accepts_duplicates_waits_for_no_answer(scene: Scene) -> None:
         DeliveryInDoubt(**doubt, reason="restored", channel="post", dispatch_id=None),  # type: ignore[arg-type]
         MessageRedriven(**doubt, by="cli", reason="", send_before=DUE + timedelta(hours=1)),  # type: ignore[arg-type]
     )
-    await scene.deliver(scene.worker(), scene.requested(id_))
-    assert (scene.provider.questions, scene.message(id_).status) == ([], "sent")
+    await scene.deliver(scene.worker(provider, **settings), scene.requested(id_))
+    assert (provider.questions, scene.message(id_).status) == ([], "sent")
 
 
 async def test_no_more_questions_are_open_than_the_channel_takes_calls(scene: Scene) -> None:
