@@ -1,12 +1,15 @@
 """Are settings read once, checked together, and every wrong one named?"""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from application.provider_limit import ProviderLimit
+from ops.channel_settings import ChannelSettings
 from ops.settings import WrongSettings, described, read_settings
 
+ROOT = Path(__file__).parents[2]
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
@@ -199,3 +202,12 @@ def test_a_type_may_go_through_several_channels_each_called_in_its_own_way(tmp_p
 def test_channels_that_can_not_work_are_refused(tmp_path, text, named):
     with pytest.raises(WrongSettings, match=named):
         in_file(tmp_path, text)
+
+
+def test_the_settings_that_the_page_on_channels_shows_are_understood(tmp_path):
+    page = (ROOT / "docs" / "channels.md").read_text()
+    settings = in_file(tmp_path, page.split("```toml\n")[1].split("```")[0])
+    _, http, mail = settings.channels_in_use
+    assert (http.traits.bulk, http.traits.limit.burst, mail.smtp.user) == (100, 20, "hello")
+    shown = set(ChannelSettings.model_fields) - {"kind", "smtp"}
+    assert all(f"\n{name} = " in page for name in shown)
