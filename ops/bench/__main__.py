@@ -70,6 +70,7 @@ def burst(
     messages: int = 5_000,
     workers: int = 2,
     zones: tuple[str, ...] = ("Asia/Shanghai",),
+    all_roles: bool = False,
     lead_seconds: float | None = None,
     amqp_url: str | None = None,
     runs: int = RUNS,
@@ -81,12 +82,14 @@ def burst(
     ----------
     zones
         Where people live, evenly; all of them are due at one and the same instant.
+    all_roles
+        Let the planner and the API run as well, as they do in production.
     lead_seconds
         From the first registration to the due instant: all must be planned and read by then.
     amqp_url
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
-    wanted = bursting.Burst(messages=messages, workers=workers, zones=zones, lead_seconds=lead_seconds)
+    wanted = bursting.Burst(messages=messages, workers=workers, zones=zones, all_roles=all_roles, lead_seconds=lead_seconds)
     return _measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
 
 

@@ -1,4 +1,4 @@
-"""How many messages a second are delivered that all fall due at one instant, how late are they, and who spends the time?"""
+"""How many messages a second are delivered that all fall due at one instant, how late are they, and what does it take?"""
 
 import json
 import socket
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ops.bench.broker import Broker, broker
 from ops.bench.ground import Ground, ground
+from ops.bench.peaks import Peaks
 from ops.bench.people import crowd, plan, register
 from ops.bench.processes import Process, ProcessFailed, cpu_seconds, running
 from ops.bench.report import Result, Setting, Tell, figures_of, telling
@@ -34,6 +35,7 @@ class Burst(Struct, frozen=True, kw_only=True):
     messages: int = 5_000
     workers: int = 2
     zones: tuple[str, ...] = ("Asia/Shanghai",)  # one instant is one offset: the real herd lives in few zones
+    all_roles: bool = False  # api and planner as well
     lead_seconds: float | None = None  # between the registrations and the due instant; else by the number of messages
 
 
@@ -49,27 +51,29 @@ def measure(burst: Burst, runs: int, amqp_url: str | None, tell: Tell) -> Result
 
 def _run(place: Ground, bus: Broker, burst: Burst, run: int, tell: Tell) -> Found:
     port = _free_port()
-    told = {"AMQP_URL": bus.url, "NINEBELL_SINK_LISTEN": f"127.0.0.1:{port}"}
+    told = {"AMQP_URL": bus.url, "NINEBELL_SINK_LISTEN": f"127.0.0.1:{port}", "NINEBELL_LISTEN": f"127.0.0.1:{_free_port()}"}
     with place.fresh(f"burst_{run}", **told) as (parts, environment):
-        commands = {role: ("run", role) for role in ("sink", "projections", "dispatcher")}
+        roles = ("sink", "projections", "dispatcher", *(("planner", "api") if burst.all_roles else ()))
+        commands = {role: ("run", role) for role in roles}
         commands |= {f"worker {number + 1}": ("run", "worker") for number in range(burst.workers)}
         with running(commands, environment, place.directory / f"burst_{run}" / "printed") as processes:
             tell("processes start")
             for process in processes[1:]:
                 process.until_it_says("running:")
             due_at = _prepared(parts, burst, tell)
-            measured = {process.name: process.pid for process in processes} | _servers(place, bus)
+            ours, servers = {process.name: process.pid for process in processes}, _servers(place, bus)
+            measured, peaks = ours | servers, Peaks(parts, ours)
             before = _cpu(measured)
             began = _wait_for(due_at, parts)
-            _until_delivered(burst.messages, port, processes, tell)
-            _until_caught_up(parts, processes, tell)
+            _until_delivered(burst.messages, port, processes, tell, peaks)
+            _until_caught_up(parts, processes, tell, peaks)
             everything_seconds = time.monotonic() - began
             used = {name: after - before[name] for name, after in _cpu(measured).items()}
             stats = _stats(port)
     received = _received(parts.settings.data_dir / "sink.jsonl", due_at)
     if len(received) != burst.messages or stats["keys"] != burst.messages:
         raise ProcessFailed(f"the sink got {stats} for {burst.messages} messages")
-    return _figures(received, everything_seconds, used)
+    return _figures(received, everything_seconds, used) | peaks.figures()
 
 
 def _prepared(parts: Parts, burst: Burst, tell: Tell) -> datetime:
@@ -78,7 +82,10 @@ def _prepared(parts: Parts, burst: Burst, tell: Tell) -> datetime:
     now = parts.clock.now()
     due_at = (now + timedelta(seconds=lead_seconds + 1)).replace(microsecond=0)
     register(parts, crowd(burst.messages, due_at, burst.zones), now, lambda done: tell(f"{done:,} registered"))
-    plan(parts, lambda steps: tell(f"{steps} steps of the planner"))
+    if burst.all_roles:
+        _until(lambda: parts.store.head().messages >= burst.messages, ())
+    else:
+        plan(parts, lambda steps: tell(f"{steps} steps of the planner"))
     _until_caught_up(parts, (), tell)
     if parts.clock.now() > due_at - SETTLE:
         raise ProcessFailed(f"{lead_seconds:.0f} s were too few to prepare {burst.messages:,} messages: give --lead-seconds")
@@ -93,8 +100,9 @@ def _wait_for(due_at: datetime, parts: Parts) -> float:
     return at
 
 
-def _until_delivered(messages: int, port: int, processes: Sequence[Process], tell: Tell) -> None:
+def _until_delivered(messages: int, port: int, processes: Sequence[Process], tell: Tell, peaks: Peaks) -> None:
     def delivered() -> bool:
+        peaks.look()
         keys = _stats(port)["keys"]
         tell(f"{keys:,} delivered")
         return keys >= messages
@@ -102,10 +110,12 @@ def _until_delivered(messages: int, port: int, processes: Sequence[Process], tel
     _until(delivered, processes)
 
 
-def _until_caught_up(parts: Parts, processes: Sequence[Process], tell: Tell) -> None:
+def _until_caught_up(parts: Parts, processes: Sequence[Process], tell: Tell, peaks: Peaks | None = None) -> None:
     """Every read model and the dispatcher have read all there is."""
 
     def caught_up() -> bool:
+        if peaks:
+            peaks.look()
         lags = {each.name: each.lag_events for each in parts.followers.status(parts.clock.now())}
         followers = [*parts.projectors, "dispatcher"]
         tell(f"{sum(lags.get(name, 0) for name in followers):,} events behind")

@@ -65,10 +65,12 @@ def test_everybody_registered_is_planned(tmp_path: Path) -> None:
 
 
 def test_a_burst_is_delivered_by_processes_of_their_own(tmp_path: Path, broker: Broker) -> None:
-    small = burst.Burst(messages=150, workers=1, zones=("Asia/Shanghai", "Australia/Perth"), lead_seconds=5)
+    small = burst.Burst(messages=150, workers=1, zones=("Asia/Shanghai", "Australia/Perth"), all_roles=True, lead_seconds=8)
     found = told(burst.measure(small, 1, broker.url, print), tmp_path)
     assert 0 < found["medians"]["first call after"] <= found["medians"]["lateness p50"] <= found["medians"]["last call after"]
     assert found["medians"]["CPU of worker 1"] > 0
+    assert 0 <= found["medians"]["most in flight"] <= 150
+    assert found["medians"]["memory of planner"] > 10
     assert found["result"]["machine"]["rabbitmq"][0].isdigit()
 
 
