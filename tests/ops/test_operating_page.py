@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from api.app import HEALTH
+from ops.cli import main
 from ops.installation import opened
 from ops.run_api import run_api
 from ops.running import Stop
@@ -66,3 +67,11 @@ def test_every_rule_says_what_to_do() -> None:
     alerts = [name for name, _ in RULE.findall(PAGE)]
     assert len(alerts) == PAGE.count("{alert: ")
     assert set(alerts) == told - {"when it fires"}
+
+
+def test_every_command_on_the_page_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = {tuple(words.split()) for words in re.findall(r"`ninebell ((?:[a-z]+ ?)+)[^`]*`", PAGE)}
+    assert len(commands) > 5
+    for words in commands:
+        assert main([*words, "--help"]) == 0, words
+        assert f"Usage: ninebell {' '.join(words)}" in capsys.readouterr().out
