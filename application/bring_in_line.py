@@ -9,10 +9,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.parked_types import Pair, ParkedTypes
-from application.planned_slot import Person, Slot, Streams, decide_slot, slots
+from application.planned_slot import Person, Slot, decide_slot, slots
 from application.planner_ports import PlannedMessage, PlannerWork
 from application.ports import Group, Origin
-from domain.message_type import MessageTypes
+from application.readable import kind_of, readable
+from application.streams import Streams
+from domain.message_type import MessageTypes, TypeFailed
 from domain.scheduled_message import MessageRescheduled
 
 PLANNED: Final = Origin("planner")
@@ -22,7 +24,7 @@ class Outcome(Struct, frozen=True):
     """What can't be brought in line now."""
 
     waiting: frozenset[UUID] = frozenset()
-    """Users who have a message left in somebody's hands: its outcome has to be looked at again."""
+    """Users who have a message left in somebody's hands, or one that nobody can read: it has to be looked at again."""
     parked: frozenset[Pair] = frozenset()
     """Users and types whose own code fails on them."""
     moved_by_tzdata: int = 0
@@ -38,35 +40,48 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     parked = ParkedTypes(before)
     rows = _rows_by_user(work, user_ids, min((*(person.first for person in people), *(row.first for row in before))))
     todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last, parked)]
-    if parked.changed:
-        work.put_parked(user_ids, parked.rows, now)
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
     waiting: set[UUID] = set()
     moved = 0
     while todo:
-        lost, moved_now = _decide(work, todo, streams, now)
+        clear = [slot for slot in todo if streams.can_tell(slot.message_ids)]
+        waiting |= {slot.person.user_id for slot in todo if not streams.can_tell(slot.message_ids)}
+        lost, moved_now = _decide(work, clear, streams, now, parked)
         moved += moved_now
-        landed = [slot for slot in todo if id(slot) not in lost]
+        landed = [slot for slot in clear if id(slot) not in lost]
         work.put_planned([row for slot in landed for row in slot.stale_rows(streams)])
         waiting |= {slot.person.user_id for slot in landed if slot.waits(streams)}
-        todo = [slot for slot in todo if id(slot) in lost]
+        todo = [slot for slot in clear if id(slot) in lost]
         if todo:
             streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))
+    if parked.changed:
+        work.put_parked(user_ids, parked.rows, now)
     return Outcome(frozenset(waiting), parked.pairs, moved)
 
 
-def _decide(work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime) -> tuple[set[int], int]:
+def _decide(
+    work: PlannerWork, todo: Sequence[Slot], streams: Streams, now: datetime, parked: ParkedTypes
+) -> tuple[set[int], int]:
     """The identities of the slots that lost a race, and how many messages a new tzdata moved.
 
     The locks are held by now, so the lost are decided again on the spot.
     """
-    drafts = [(slot, group) for slot in todo if (group := decide_slot(slot, streams, now))]
+    drafts = [(slot, group) for slot in todo if (group := _decided(slot, streams, now, parked))]
     if not drafts:
         return set(), 0
     appended = work.append([group for _, group in drafts], PLANNED, now)
     landed = (group for index, (_, group) in enumerate(drafts) if index not in appended.lost)
     return {id(drafts[index][0]) for index in appended.lost}, sum(map(_moved_by_tzdata, landed))
+
+
+def _decided(slot: Slot, streams: Streams, now: datetime, parked: ParkedTypes) -> Group | None:
+    """What fails is parked as if the type had: the rest goes on."""
+    try:
+        return decide_slot(slot, streams, now)
+    except Exception as error:  # noqa: BLE001  pure code on one person's facts
+        parked.park(slot.person.user_id, slot.person.first, TypeFailed(slot.message_type, kind_of(error)))
+        return None
 
 
 def _moved_by_tzdata(group: Group) -> int:
@@ -75,11 +90,11 @@ def _moved_by_tzdata(group: Group) -> int:
 
 
 def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:
-    wanted = list(message_ids)
-    messages = work.load_messages(wanted) if wanted else {}
+    wanted = set(message_ids)
+    messages = readable(work.load_messages, wanted)
     states = (stream.state for stream in messages.values())
     held = {state.dispatch_id for state in states if state and state.status == "requested" and state.dispatch_id}
-    return Streams(messages, work.load_dispatches(held) if held else {})
+    return Streams(messages, readable(work.load_dispatches, held), wanted - messages.keys())
 
 
 def _rows_by_user(work: PlannerWork, user_ids: Sequence[UUID], first: date) -> dict[UUID, list[PlannedMessage]]:

@@ -14,6 +14,7 @@ from application.parked_types import Pair
 from application.planned_slot import LONG_AGO, Person
 from application.planner_ports import NextOccasion, PlannerWork
 from application.ports import Begin, Log, Origin, Recorded
+from application.readable import readable
 from domain import user as users
 from domain.delivery_policy import WINDOW
 from domain.event import Event
@@ -95,7 +96,8 @@ class Planner:
         followed = self.follow_users(now)
         decided = self.follow_messages(now)
         rederived, retried = self.rederive(now), self.retry_parked(now)
-        return self.derive_everybody(now) or rederived or retried or followed or decided
+        asked = self.retry_asked(now)
+        return self.derive_everybody(now) or rederived or retried or asked or followed or decided
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""
@@ -176,6 +178,17 @@ class Planner:
         self._retried, self._all_retried = (page[-1].user_id, False) if page else (None, True)
         return bool(page)
 
+    def retry_asked(self, now: datetime) -> bool:
+        """Look at those again whom an operator wants looked at: what could not be read, or a type that failed."""
+        with self._begin() as work:
+            asked = work.asked_again(PEOPLE_AT_ONCE)
+            if asked:
+                causes = {user_id: self._seen_from(min(since, now), PARKED) for user_id, since in asked.items()}
+                people = self._people(work, causes, now)
+                parked = self._bring_in_line(work, people, now)
+                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+        return bool(asked)
+
     def _sweep_page(self, now: datetime) -> bool:
         with self._begin() as work:
             page = work.occasions_until(horizon(now), PEOPLE_AT_ONCE)
@@ -192,7 +205,7 @@ class Planner:
         return Cause(origin, since, (since - self._reach).date())
 
     def _people(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> list[Person]:
-        streams = work.load_users(causes)
+        streams = readable(work.load_users, causes)
         known = [(user_id, stream.state, causes[user_id]) for user_id, stream in streams.items() if stream.state]
         return [
             Person(

@@ -1,6 +1,6 @@
 """Which events bring the messages of one slot, planned or wanted, in line with a person's facts?"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from application.parked_types import ParkedTypes
 from application.planner_ports import PlannedMessage
-from application.ports import Group, NewEvents, Origin, Stream
-from domain import dispatch as dispatches
+from application.ports import Group, NewEvents, Origin
+from application.readable import kind_of
+from application.streams import Streams
 from domain import message_decisions as decide
-from domain.dispatch import Dispatch
 from domain.errors import BeingSent, NotAllowed
-from domain.message_type import MessageTypes, TypeFailed
-from domain.scheduled_message import Reason, ScheduledMessage, ScheduledMessageEvent, evolve
+from domain.message_type import MessageType, MessageTypes, Occasion, TypeFailed
+from domain.scheduled_message import Reason, ScheduledMessage, ScheduledMessageEvent
 from domain.timezones import local_date
 from domain.user import User
 from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
@@ -43,50 +43,25 @@ class Slot(Struct, frozen=True, kw_only=True):
     rows: dict[UUID, PlannedMessage]
 
     @property
+    def message_type(self) -> str:
+        """Of all of them."""
+        rows = list(self.rows.values())
+        return rows[0].message_type if rows else self.wanted[0].message_type
+
+    @property
     def message_ids(self) -> list[UUID]:
         return list(dict.fromkeys([*self.rows, *(message.message_id for message in self.wanted)]))
 
-    def stale_rows(self, streams: "Streams") -> list[PlannedMessage]:
+    def stale_rows(self, streams: Streams) -> list[PlannedMessage]:
         """The planner's rows that must be written to say what is planned now."""
         user_id = self.person.user_id
         planned = [_row(user_id, wanted) for wanted in self.wanted if streams.message(wanted.message_id)]
         return [row for row in planned if self.rows.get(row.message_id) != row]
 
-    def waits(self, streams: "Streams") -> bool:
+    def waits(self, streams: Streams) -> bool:
         """Whether somebody else has the next word on one of them."""
         known = (streams.message(message_id) for message_id in self.message_ids)
         return any(message and (message.pending or message.status == "in_doubt") for message in known)
-
-
-class Streams:
-    """The streams that a batch of decisions reads, each as it will stand once what was decided so far has landed."""
-
-    def __init__(self, messages: Mapping[UUID, Stream[ScheduledMessage]], dispatches: Mapping[UUID, Stream[Dispatch]]) -> None:
-        self._messages, self._dispatches = dict(messages), dict(dispatches)
-
-    def message(self, message_id: UUID) -> ScheduledMessage | None:
-        stream = self._messages.get(message_id)
-        return stream.state if stream else None
-
-    def version(self, message_id: UUID) -> int:
-        stream = self._messages.get(message_id)
-        return stream.version if stream else 0
-
-    def add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
-        state = self.message(message_id)
-        for event in events:
-            state = evolve(state, event)
-        self._messages[message_id] = Stream(state, self.version(message_id) + len(events))
-
-    def withdraw(self, dispatch_id: UUID, message_id: UUID) -> NewEvents:
-        """Take a member back. Raises BeingSent."""
-        stream = self._dispatches[dispatch_id]
-        events = dispatches.withdraw(stream.state, message_id)
-        state = stream.state
-        for event in events:
-            state = dispatches.evolve(state, event)
-        self._dispatches[dispatch_id] = Stream(state, stream.version + len(events))
-        return NewEvents("dispatches", dispatch_id, stream.version, tuple(events))
 
 
 def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date, parked: ParkedTypes) -> list[Slot]:
@@ -109,15 +84,14 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
         start = date(first.year, 1, 1) if kind.annual else first
         try:
             listed = occasions(person.user, kind, start, last)
+            wanted = [_wanted(person, kind, occasion) for occasion in listed if occasion.date >= first]
         except TypeFailed as failure:
             parked.park(person.user_id, first, failure)
             failed.add(kind.name)
             continue
-        for occasion in listed:
-            dates.add((kind.name, occasion.date))
-            if occasion.date >= first:
-                wanted = wanted_message(person.user_id, person.user, kind, occasion)
-                slot(kind.name, occasion.date).wanted.append(wanted)
+        dates.update((kind.name, occasion.date) for occasion in listed)
+        for message in wanted:
+            slot(kind.name, message.occasion).wanted.append(message)
     for row in rows:
         before = row.occasion < _seen(person, row.message_type, parked).first
         if row.message_type in failed or (before and row.message_type not in annual):
@@ -129,6 +103,14 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
     return [
         here for here in found.values() if here.wanted or any(row.occasion >= here.person.first for row in here.rows.values())
     ]
+
+
+def _wanted(person: Person, kind: MessageType, occasion: Occasion) -> WantedMessage:
+    """Raises TypeFailed, whosever code it is: a zone that a newer tzdata has dropped must not hold up everybody else."""
+    try:
+        return wanted_message(person.user_id, person.user, kind, occasion)
+    except Exception as error:
+        raise TypeFailed(kind.name, kind_of(error)) from error
 
 
 def decide_slot(slot: Slot, streams: Streams, now: datetime) -> Group | None:

@@ -79,8 +79,28 @@ class Appended(Struct, frozen=True):
     position: Position
 
 
+class Broken(Struct, frozen=True):
+    """The event on which the reading of a stream fails."""
+
+    stream_id: UUID
+    version: int
+    error: str  # its kind alone
+
+
+class BrokenStreams(Exception):
+    """Streams that can't be read to their end: nothing may be decided about them until somebody has seen to it."""
+
+    def __init__(self, log: Log, broken: Sequence[Broken]) -> None:
+        super().__init__(f"{log}: {', '.join(f'{one.stream_id} ({one.error})' for one in broken)}")
+        self.log, self.broken = log, tuple(broken)
+
+    @property
+    def stream_ids(self) -> frozenset[UUID]:
+        return frozenset(one.stream_id for one in self.broken)
+
+
 class EventReader(Protocol):
-    """Streams, folded from the store itself: no view, no cache."""
+    """Streams, folded from the store itself: no view, no cache. Every load raises BrokenStreams naming all it can't read."""
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]: ...
 
@@ -109,6 +129,9 @@ class EventStore(EventReader, Protocol):
 
     def head(self) -> Position: ...
 
+    def park(self, follower: str, log: Log, broken: Sequence[Broken]) -> None:
+        """Keep, for a person to see, what `follower` had to leave alone; known already, it is kept once."""
+
 
 class StoreUnavailable(Exception):
     """The store can't be reached just now; whether the append was written is not known. The same append again is safe."""
@@ -125,7 +148,7 @@ class Followed(Struct, frozen=True):
 class Work(EventReader, Protocol):
     """One transaction of one process manager, begun by checking that it still leads.
 
-    Nothing of it is seen by others before it is committed, and all of it is, or none.
+    Nothing of it is seen by others before it is committed, and all of it is, or none. What a load finds broken is parked.
     """
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
@@ -138,6 +161,9 @@ class Work(EventReader, Protocol):
         """Count so many events, all that this work just appended to `log`, as read; unless others stand before them unread."""
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended: ...
+
+    def park(self, log: Log, stream_id: UUID, error: str) -> None:
+        """Keep, for a person to see, that this manager leaves a stream alone as it stands; `error` is a kind and no text."""
 
 
 class PositionLost(Exception):

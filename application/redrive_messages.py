@@ -7,17 +7,23 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.planned_slot import Streams, stands
+from application.planned_slot import stands
 from application.planner_ports import PlannedMessage, PlannerWork
 from application.ports import Begin, Group, NewEvents, Origin, Position
+from application.readable import readable
+from application.streams import Streams
 from domain import message_decisions
 from domain.delivery_policy import SHORTEST_LATE_WINDOW, send_before
-from domain.errors import Invalid, MessageUnknown, NotAllowed, Problem, Refusal, YearTaken
+from domain.errors import Conflict, Invalid, MessageUnknown, NotAllowed, Problem, Refusal, YearTaken
 from domain.message_type import MessageType, MessageTypes
 from domain.scheduled_message import ScheduledMessage
 
 LONGEST_REASON: Final = 100
 FARTHEST: Final = timedelta(days=366)
+
+
+class CannotTell(Conflict):
+    """What was recorded of it, or of another message of its year, can't be read: ninebell parked list."""
 
 
 class Redrive(Struct, frozen=True, kw_only=True):
@@ -56,7 +62,7 @@ def redrive_messages(
         position = Position()
         todo: Sequence[UUID] = list(due)
         while todo:  # what loses to a worker's late outcome is read again; then the locks are ours
-            streams = Streams(work.load_messages(slots.message_ids), {})
+            streams = slots.streams(work)
             groups: dict[UUID, Group] = {}
             for message_id in todo:
                 try:
@@ -90,14 +96,21 @@ class _Years:
 
     def __init__(self, work: PlannerWork, wanted: Mapping[UUID, datetime], types: MessageTypes) -> None:
         self._types = types
-        known = {message_id: stream.state for message_id, stream in work.load_messages(wanted).items()}
+        known = {message_id: stream.state for message_id, stream in readable(work.load_messages, wanted).items()}
         annual = [message for message in known.values() if message and (kind := types.get(message.message_type)) and kind.annual]
         self._rows = _locked(work, annual)
         self.message_ids = [*wanted, *(row.message_id for row in self._rows.values() if row.message_id not in wanted)]
 
+    def streams(self, work: PlannerWork) -> Streams:
+        """As they stand now."""
+        found = readable(work.load_messages, self.message_ids)
+        return Streams(found, {}, set(self.message_ids) - found.keys())
+
     def redriven(self, message_id: UUID, streams: Streams, due_at: datetime, how: Redrive, who: str) -> Group:
         """Raises Refusal. Streams go on as if it had landed."""
         message = streams.message(message_id)
+        if not streams.can_tell([message_id]):
+            raise CannotTell
         if message is None:
             raise MessageUnknown
         kind = self._types.get(message.message_type)
@@ -108,6 +121,8 @@ class _Years:
             message, by=who, reason=how.reason, due_at=due_at, send_before=until, accept_duplicates=how.accept_duplicates
         )
         others = self._others(message_id, message) if kind.annual else []
+        if not streams.can_tell(others):
+            raise CannotTell
         if any(stands(other) for each in others if (other := streams.message(each))):
             raise YearTaken
         # Nobody may bring another one of the year back to life between our reading and our writing.

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 from psycopg import Cursor
 
-from application.ports import Followed, Log, Position, Recorded, Stream
+from application.ports import Broken, BrokenStreams, Followed, Log, Position, Recorded, Stream
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch
 from domain.event import Event
@@ -93,15 +94,15 @@ class EventReading:
         self._keyring = keyring
 
     def load_users(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
-        """Every ID asked for, folded. Raises Unreadable."""
+        """Every ID asked for, folded. Raises BrokenStreams."""
         return self._load(cursor, "users", ids, user.evolve)
 
     def load_messages(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
-        """Every ID asked for, folded. Raises Unreadable."""
+        """Every ID asked for, folded. Raises BrokenStreams."""
         return self._load(cursor, "messages", ids, scheduled_message.evolve)
 
     def load_dispatches(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
-        """Every ID asked for, folded. Raises Unreadable."""
+        """Every ID asked for, folded. Raises BrokenStreams."""
         return self._load(cursor, "dispatches", ids, dispatch.evolve)
 
     def history(self, cursor: Cursor[Row], log: Log, stream_id: UUID) -> list[Recorded[Event]]:
@@ -166,9 +167,17 @@ class EventReading:
         decode = self._decoder()
         states: dict[UUID, S | None] = {}
         versions: dict[UUID, int] = {}
+        broken: dict[UUID, Broken] = {}
         for stream_id, version, topic, state, wrapped in cursor:
-            states[stream_id] = evolve(states.get(stream_id), decode(topic, state, wrapped, stream_id).event)
+            try:
+                event = decode(topic, state, wrapped, stream_id).event
+            except Unreadable as error:
+                broken.setdefault(stream_id, Broken(stream_id, version, error.error))
+                continue
+            states[stream_id] = evolve(states.get(stream_id), event)
             versions[stream_id] = version
+        if broken:
+            raise BrokenStreams(log, list(broken.values()))
         return {stream_id: Stream(states.get(stream_id), versions.get(stream_id, 0)) for stream_id in wanted}
 
     def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
@@ -180,20 +189,13 @@ class EventReading:
                 return self._mapper.decode(topic, state, None)
             key = keys.get(user_id)
             if key is None:
-                key = keys[user_id] = self._keyring.unwrap(user_id, wrapped)
+                try:
+                    key = keys[user_id] = self._keyring.unwrap(user_id, wrapped)
+                except InvalidTag as error:
+                    raise Unreadable(topic, type(error).__name__) from error
             return self._mapper.decode(topic, state, key)
 
         return decode
-
-
-def park(cursor: Cursor[Row], follower: str, log: Log, events: Sequence[ParkedEvent]) -> None:
-    """Keep what a follower went past, for a person to look at."""
-    if events:
-        cursor.executemany(
-            "INSERT INTO parked_events (follower, log, position, topic, error)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [(follower, log, event.position, event.topic, event.error) for event in events],
-        )
 
 
 def _recorded(row: Row, stored: Stored[Event]) -> Recorded[Event]:

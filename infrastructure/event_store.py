@@ -7,7 +7,7 @@ from uuid import UUID
 
 import stamina
 
-from application.ports import Appended, Group, Log, Origin, Position, Recorded, StoreUnavailable, Stream
+from application.ports import Appended, Broken, Group, Log, Origin, Position, Recorded, StoreUnavailable, Stream
 from domain.dispatch import Dispatch
 from domain.errors import UserErasedError
 from domain.event import Event
@@ -19,6 +19,7 @@ from infrastructure.event_mapper import EventMapper
 from infrastructure.event_reader import EventReading, Stretch
 from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer
+from infrastructure.parked_events import park_broken
 from infrastructure.shared_commit import SharedCommit
 
 MOST_GROUPS_A_COMMIT: Final = 10_000
@@ -57,17 +58,17 @@ class PostgresEventStore:
         return answer
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
-        """Raises StoreUnavailable, Unreadable."""
+        """Raises StoreUnavailable, BrokenStreams."""
         with self.database.cursor() as cursor:
             return self.reading.load_users(cursor, ids)
 
     def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
-        """Raises StoreUnavailable, Unreadable."""
+        """Raises StoreUnavailable, BrokenStreams."""
         with self.database.cursor() as cursor:
             return self.reading.load_messages(cursor, ids)
 
     def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
-        """Raises StoreUnavailable, Unreadable."""
+        """Raises StoreUnavailable, BrokenStreams."""
         with self.database.cursor() as cursor:
             return self.reading.load_dispatches(cursor, ids)
 
@@ -85,6 +86,11 @@ class PostgresEventStore:
         """The last position of each log. Raises StoreUnavailable."""
         with self.database.cursor() as cursor:
             return self.reading.head(cursor)
+
+    def park(self, follower: str, log: Log, broken: Sequence[Broken]) -> None:
+        """Raises StoreUnavailable."""
+        with self.database.cursor() as cursor:
+            park_broken(cursor, follower, log, broken)
 
     def user_of(self, external_id: str) -> UUID | None:
         """Raises UserErasedError, StoreUnavailable."""

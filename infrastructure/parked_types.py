@@ -16,10 +16,24 @@ DROP: Final = "DELETE FROM parked_types WHERE user_id = ANY(%b)"
 PUT: Final = """
     INSERT INTO parked_types (user_id, message_type, first, error, at)
     SELECT *, %b::timestamptz FROM unnest(%b::uuid[], %b::text[], %b::date[], %b::text[])"""
+ASKED_AGAIN: Final = """
+    WITH events AS (
+        DELETE FROM parked_events WHERE (follower, log, position) IN (
+            SELECT follower, log, position FROM parked_events WHERE follower = %b AND again LIMIT %b)
+        RETURNING log, position),
+    types AS (
+        UPDATE parked_types SET again = false WHERE user_id IN (SELECT user_id FROM parked_types WHERE again LIMIT %b)
+        RETURNING user_id, at)
+    SELECT user_id, min(since) FROM (
+        SELECT user_id, at AS since FROM types
+        UNION ALL SELECT originator_id, recorded_at FROM events JOIN users ON notification_id = position WHERE log = 'users'
+        UNION ALL SELECT user_id, recorded_at FROM events JOIN messages ON notification_id = position
+            JOIN planned ON message_id = originator_id WHERE log = 'messages') AS asked
+    GROUP BY user_id"""
 
 
 class ParkedTypeWork(PostgresWork):
-    """The part of `application.ports.PlannerWork` that is about failing types."""
+    """The part of `application.ports.PlannerWork` that is about who was left alone."""
 
     def parked(self, user_ids: Sequence[UUID]) -> list[ParkedType]:
         self.cursor.execute(PARKED, (list(user_ids),), prepare=True)
@@ -39,3 +53,7 @@ class ParkedTypeWork(PostgresWork):
                 [row.error for row in rows],
             )
             self.cursor.execute(PUT, (now, *columns), prepare=True)
+
+    def asked_again(self, limit: int) -> dict[UUID, datetime]:
+        self.cursor.execute(ASKED_AGAIN, (self._follower, limit, limit), prepare=True)
+        return dict(self.cursor.fetchall())

@@ -14,9 +14,10 @@ from psycopg import sql
 from application.ports import PositionLost, Recorded, StoreUnavailable
 from domain.event import stored_name
 from domain.message_id import occasion_of
-from infrastructure.event_reader import ParkedEvent, park
+from infrastructure.event_reader import ParkedEvent
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.notifications import Listener
+from infrastructure.parked_events import park
 from infrastructure.partitions import ensure_partitions
 from infrastructure.user_sealer import UserSealer
 from infrastructure.work import move_position
@@ -157,8 +158,6 @@ class Projector:
         name, log, _ = self._key
         with self._database.transaction() as cursor:
             park(cursor, name, log, events)
-        for event in events:
-            logger.error("%s went past event %d of %s: %s", name, event.position, log, event.error)
 
     def _move(self, cursor: Cursor, start: int, end: int) -> None:
         name, log, version = self._key

@@ -1,6 +1,6 @@
 """How does a process manager read, decide, append and record its position in one transaction?"""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -8,16 +8,30 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from application.ports import LOGS, Appended, Deposed, Followed, Group, Log, Origin, PositionLost, Stream
+from application.ports import (
+    LOGS,
+    Appended,
+    Broken,
+    BrokenStreams,
+    Deposed,
+    Followed,
+    Group,
+    Log,
+    Origin,
+    PositionLost,
+    Stream,
+)
 from domain.dispatch import Dispatch
 from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Row
 from infrastructure.event_appender import appended, lock, logs_of
-from infrastructure.event_reader import park
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.leader import Leadership
+from infrastructure.parked_events import last_version, park, park_broken
+
+S = TypeVar("S")
 
 
 class PostgresWork:
@@ -33,16 +47,20 @@ class PostgresWork:
         self._last_given: dict[Log, int] = {}  # by the logs' sequences, where a look has told
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
-        """Raises Unreadable."""
-        return self._store.reading.load_users(self.cursor, ids)
+        """Raises BrokenStreams; then they are parked."""
+        return self._parking(self._store.reading.load_users, ids)
 
     def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
-        """Raises Unreadable."""
-        return self._store.reading.load_messages(self.cursor, ids)
+        """Raises BrokenStreams; then they are parked."""
+        return self._parking(self._store.reading.load_messages, ids)
 
     def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
-        """Raises Unreadable."""
-        return self._store.reading.load_dispatches(self.cursor, ids)
+        """Raises BrokenStreams; then they are parked."""
+        return self._parking(self._store.reading.load_dispatches, ids)
+
+    def park(self, log: Log, stream_id: UUID, error: str) -> None:
+        """The stream's last event stands for what can't be done with it."""
+        park_broken(self.cursor, self._follower, log, [Broken(stream_id, last_version(self.cursor, log, stream_id), error)])
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
         """Up to `limit` events of any kind after this follower's position; what can't be read is parked."""
@@ -80,6 +98,13 @@ class PostgresWork:
         positions = appending.write(self.cursor, encoded)
         self.touched.update(log for found in positions for log in found or ())
         return appended(positions)
+
+    def _parking(self, load: Callable[[Cursor[Row], Iterable[UUID]], S], ids: Iterable[UUID]) -> S:
+        try:
+            return load(self.cursor, ids)
+        except BrokenStreams as error:
+            park_broken(self.cursor, self._follower, error.log, error.broken)
+            raise
 
     def _lock(self, logs: set[Log]) -> None:
         wanted = [log for log in LOGS if log in logs and log not in self._locked]

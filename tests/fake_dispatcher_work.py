@@ -19,6 +19,8 @@ from application.ports import (
     LOGS,
     Appended,
     Begin,
+    Broken,
+    BrokenStreams,
     Deposed,
     Followed,
     Group,
@@ -56,6 +58,8 @@ class Memory:
         self.counters: dict[Worker, int] = {}
         self.states: dict[str, ChannelState] = {}
         self.paused: set[str] = set()
+        self.broken: dict[tuple[Log, UUID], str] = {}  # streams that nobody can read, and why
+        self.left_alone: dict[tuple[str, Log, UUID], str] = {}  # what a follower leaves alone, and why
         self.epoch = 1
         self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
 
@@ -99,6 +103,9 @@ class Memory:
         log.append(Recorded(len(log) + 1, new.stream_id, versions[new.log, new.stream_id], now, event, origin))
 
     def load(self, log: Log, evolve: Callable[[Any, Any], Any], ids: Iterable[UUID]) -> dict[UUID, Stream[Any]]:
+        ids = list(ids)
+        if broken := [Broken(key, 1, error) for key in ids if (error := self.broken.get((log, key)))]:
+            raise BrokenStreams(log, broken)
         events: defaultdict[UUID, list[Event]] = defaultdict(list)
         for recorded in self.logs[log]:
             events[recorded.stream_id].append(recorded.event)
@@ -120,13 +127,24 @@ class FakeDispatcherWork:
         self._read: dict[Log, int] = {}
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
-        return self._memory.load("users", user.evolve, ids)
+        return self._parking("users", user.evolve, ids)
 
     def load_messages(self, ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
-        return self._memory.load("messages", scheduled_message.evolve, ids)
+        return self._parking("messages", scheduled_message.evolve, ids)
 
     def load_dispatches(self, ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
-        return self._memory.load("dispatches", dispatch.evolve, ids)
+        return self._parking("dispatches", dispatch.evolve, ids)
+
+    def _parking(self, log: Log, evolve: Callable[[Any, Any], Any], ids: Iterable[UUID]) -> dict[UUID, Stream[Any]]:
+        try:
+            return self._memory.load(log, evolve, ids)
+        except BrokenStreams as error:
+            for one in error.broken:
+                self.park(log, one.stream_id, one.error)
+            raise
+
+    def park(self, log: Log, stream_id: UUID, error: str) -> None:
+        self._memory.left_alone.setdefault((self._follower, log, stream_id), error)
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
         after = self._position(log)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position, Recorded, Stream
+from application.ports import LOGS, Appended, Broken, BrokenStreams, Group, Log, NewEvents, Origin, Position, Recorded, Stream
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch
 from domain.errors import UserErasedError
@@ -27,6 +27,8 @@ class FakeEventStore:
         self._counts: dict[Log, int] = dict.fromkeys(LOGS, 0)
         self._streams: defaultdict[tuple[Log, UUID], list[Recorded[Event]]] = defaultdict(list)
         self._external_ids: dict[str, UUID | Literal["erased"]] = {}
+        self.broken: dict[tuple[Log, UUID], str] = {}  # streams that nobody can read, and why
+        self.left_alone: dict[tuple[str, Log, UUID], str] = {}  # what a follower leaves alone, and why
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         with self._lock:
@@ -78,6 +80,9 @@ class FakeEventStore:
         return self._load("dispatches", dispatch.evolve, ids)
 
     def _load(self, log: Log, evolve: Callable[[Any, Any], Any], ids: Iterable[UUID]) -> dict[UUID, Stream[Any]]:
+        ids = list(ids)
+        if broken := [Broken(id_, 1, error) for id_ in ids if (error := self.broken.get((log, id_)))]:
+            raise BrokenStreams(log, broken)
         with self._lock:
             events = {id_: [recorded.event for recorded in self.history(log, id_)] for id_ in ids}
         return {id_: Stream(reduce(evolve, found, None), len(found)) for id_, found in events.items()}
@@ -96,6 +101,10 @@ class FakeEventStore:
             recorded = list(self._streams.get((log, stream_id), ()))
         erased = any(isinstance(one.event, UserErased) for one in recorded)
         return [replace(one, event=_redacted(one.event)) for one in recorded] if erased else recorded
+
+    def park(self, follower: str, log: Log, broken: Sequence[Broken]) -> None:
+        for one in broken:
+            self.left_alone.setdefault((follower, log, one.stream_id), one.error)
 
     def head(self) -> Position:
         with self._lock:

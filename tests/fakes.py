@@ -20,6 +20,7 @@ class PlannerMemory(Memory):
         self.planned: dict[UUID, PlannedMessage] = {}
         self.occasions: dict[tuple[UUID, str], NextOccasion] = {}
         self.parked: list[ParkedType] = []
+        self.again: dict[UUID, datetime] = {}
         self.derived: Derived | None = None
         self.moved: dict[str, int] = {}
 
@@ -72,6 +73,12 @@ class FakePlannerWork(FakeDispatcherWork):
 
     def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
         self._tables.parked = [*(row for row in self._tables.parked if row.user_id not in user_ids), *rows]
+
+    def asked_again(self, limit: int) -> dict[UUID, datetime]:
+        asked = dict(list(self._tables.again.items())[:limit])
+        for user_id in asked:
+            del self._tables.again[user_id]
+        return asked
 
     def derived(self) -> Derived | None:
         return self._tables.derived

@@ -33,6 +33,7 @@ from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.work import begin_work
+from tests.broken_streams import break_stream, left_alone, mend_stream
 from tests.fakes import PlannerMemory
 
 TYPES: Final = registry()
@@ -49,6 +50,18 @@ class Scene(Protocol):
 
     def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]: ...
 
+    def breaks(self, log: Log, stream_id: UUID, at: datetime) -> None:
+        """A newer program records something there that this one can't read."""
+
+    def mends(self, log: Log, stream_id: UUID) -> None:
+        """This program can read it after all."""
+
+    def left_alone(self) -> set[tuple[Log, UUID]]:
+        """The streams that the planner parked."""
+
+    def asks_again(self, at: datetime) -> None:
+        """An operator wants all that tried again that the planner has parked."""
+
 
 class MemoryScene:
     def __init__(self, memory: PlannerMemory) -> None:
@@ -64,6 +77,21 @@ class MemoryScene:
 
     def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
         return [recorded for recorded in self.memory.logs[log] if recorded.stream_id == stream_id]
+
+    def breaks(self, log: Log, stream_id: UUID, at: datetime) -> None:
+        self.memory.broken[log, stream_id] = "unknown"
+
+    def mends(self, log: Log, stream_id: UUID) -> None:
+        del self.memory.broken[log, stream_id]
+
+    def left_alone(self) -> set[tuple[Log, UUID]]:
+        return {(log, stream_id) for _, log, stream_id in self.memory.left_alone}
+
+    def asks_again(self, at: datetime) -> None:
+        for log, stream_id in self.left_alone():
+            self.memory.again[stream_id if log == "users" else self.memory.planned[stream_id].user_id] = at
+        self.memory.again |= {row.user_id: at for row in self.memory.parked}
+        self.memory.left_alone.clear()
 
 
 class PostgresScene:
@@ -85,6 +113,20 @@ class PostgresScene:
 
     def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
         return self.store.history(log, stream_id)
+
+    def breaks(self, log: Log, stream_id: UUID, at: datetime) -> None:
+        break_stream(self.store.database, log, stream_id, at)
+
+    def mends(self, log: Log, stream_id: UUID) -> None:
+        mend_stream(self.store.database, log, stream_id)
+
+    def left_alone(self) -> set[tuple[Log, UUID]]:
+        return {(log, stream_id) for _, log, stream_id in left_alone(self.store.database)}
+
+    def asks_again(self, at: datetime) -> None:
+        with self.store.database.connect() as connection:
+            connection.execute("UPDATE parked_events SET again = true")
+            connection.execute("UPDATE parked_types SET again = true")
 
 
 @contextmanager

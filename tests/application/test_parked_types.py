@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -24,9 +24,11 @@ class Fragile(Birthday, frozen=True, kw_only=True):
     """Birthdays by people who forgot that not everybody has a badge."""
 
     name: str = "FRAGILE"
+    mended: ClassVar[bool] = False
 
     def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
-        int(user.attributes.get("badge", "0"))
+        if not self.mended:
+            int(user.attributes.get("badge", "0"))
         return super().occasions(user, start, end)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from application.ports import Origin
 from application.redrive_found import redrive_found
-from application.redrive_messages import Redrive, redrive_message, redrive_messages
+from application.redrive_messages import CannotTell, Redrive, redrive_message, redrive_messages
 from domain.errors import AlreadySent, Invalid, MessageUnknown, NotAllowed, YearTaken
 from domain.message_type import MessageTypes, registry
 from domain.message_types.birthday import BIRTHDAY as BIRTHDAY_TYPE
@@ -180,6 +180,14 @@ class TestOnceAYear:
             utc("2027-12-25 13:00"),
         )
         assert life.seen(date(2027, 12, 25), "HOLIDAY_GREETING") == "scheduled"
+
+    @pytest.mark.parametrize("day", [BIRTHDAY, NEXT_DAY], ids=["itself", "the other"])
+    def test_what_cannot_be_read_is_not_guessed_at(self, scene: Scene, day: date) -> None:
+        life = self.moved(scene)
+        life.becomes("abandoned", NEXT_DAY, LATER)
+        scene.breaks("messages", life.id_of(day), LATER)
+        with pytest.raises(CannotTell):
+            redrive(life)
 
     def moved(self, scene: Scene) -> Life:
         life = found_in(scene, "abandoned")
