@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from application.delivery_outcomes import Doubtful, GivenUp, Outcome, Outcomes, TooLate, Unwanted
 from application.delivery_ports import Letter
 from application.ports import Stream
+from application.readable import kind_of
 from application.texts import Render, own_words
 from domain.delivery_policy import send_before
 from domain.dispatch import Dispatch, DispatchEvent, evolve, requested_at
@@ -21,6 +22,7 @@ from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 
 log: Final = logging.getLogger(__name__)
+UNREADABLE: Final = "unreadable"
 KEY_LIFETIME: Final = "key_lifetime"
 
 
@@ -77,6 +79,27 @@ class Decision(Struct, frozen=True):
     render: Render = own_words
     key_lifetime: timedelta | None = None  # how long the provider knows a key, if that is what clears a doubt
     askable: bool = False  # it can be asked whether it has a message
+
+
+def word_on(message: ScheduledMessage, message_id: UUID, user: Stream[User] | None, decision: Decision) -> Prepared | Outcome:
+    """The letter to send, or why there is none; without a stream, the user can't be read. What fails, fails for this one."""
+    if user is None:
+        return unreadable(message)
+    try:
+        return last_word(message, message_id, user.state, decision)
+    except Exception as error:  # noqa: BLE001  pure code on one message
+        log.error("message %s could not be decided on: %s", message_id, kind_of(error))
+        return GivenUp("plugin_error", kind_of(error))
+
+
+def unreadable(message: ScheduledMessage) -> Outcome:
+    """What it takes to send it can't be read: the dead letter, or in doubt as before."""
+    return Doubtful(UNREADABLE) if message.in_doubt else GivenUp("plugin_error", UNREADABLE)
+
+
+def key_is_known(message: ScheduledMessage, firsts: Mapping[UUID, Stream[Dispatch]]) -> bool:
+    """Whether the dispatch can be read whose bulk call this message has to repeat, if it has to repeat one."""
+    return not message.doubts or message.doubts[0] is None or message.doubts[0] in firsts
 
 
 def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, decision: Decision) -> Prepared | Outcome:
@@ -173,7 +196,7 @@ def current_members(
     dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
 ) -> dict[UUID, ScheduledMessage]:
     """Those that still wait for this dispatch, in its order."""
-    states = {id_: messages[id_].state for id_ in members_of(stream)}
+    states = {id_: messages[id_].state for id_ in members_of(stream) if id_ in messages}
     return {id_: m for id_, m in states.items() if m and m.status == "requested" and m.dispatch_id == dispatch_id}
 
 

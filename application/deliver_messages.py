@@ -1,12 +1,11 @@
 """Deliver messages: a worker claims dispatches, sends what is still to be sent, and records what came of it."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 from uuid import UUID, uuid4
 
 from application.address_cap import AddressCap
@@ -20,29 +19,29 @@ from application.claims import (
     claim_of,
     current_members,
     gone_on,
-    last_word,
+    key_is_known,
     left_of,
     members_of,
     questions_of,
     repeated_dispatches,
+    unreadable,
+    word_on,
 )
 from application.delivery_loop import DeliveryLoop
 from application.delivery_outcomes import NeverTaken, Outcomes, Released, events_of, outcome_of
 from application.delivery_ports import Ambiguous, Answer, Channel, Deliveries, Liveness, NotAccepted, SendCommand
+from application.patient_store import PatientStore
 from application.pause_sending import NeverPaused, WatchedPauses, is_paused
-from application.ports import Clock, EventStore, Group, NewEvents, Origin, StoreUnavailable, Stream
+from application.ports import Broken, Clock, EventStore, Group, NewEvents, Origin, Stream
+from application.readable import kind_of
 from application.texts import Render, own_words
 from domain import dispatch as dispatches
 from domain.dispatch import Dispatch
 from domain.message_type import MessageType
 from domain.scheduled_message import ScheduledMessage
 
-log: Final = logging.getLogger(__name__)
-FIRST_PAUSE_SECONDS: Final = 0.05
-LONGEST_PAUSE_SECONDS: Final = 5.0
 NEVER_PAUSED: Final = NeverPaused()
-P = ParamSpec("P")
-R = TypeVar("R")
+_Open = tuple[Claim, Mapping[UUID, Stream[ScheduledMessage]], Stream[Dispatch] | None]
 
 
 class Deliverer:
@@ -70,11 +69,12 @@ class Deliverer:
         key_lifetime: timedelta | None = None,
         pauses: WatchedPauses = NEVER_PAUSED,
     ) -> None:
-        self._store, self._channel, self._types, self._clock = store, channel, types, clock
+        self._channel, self._types, self._clock = channel, types, clock
         self._liveness, self._gate, self._random, self._only_to = liveness, gate, random, only_to
         self._texts, self._cap, self._next_channel, self._key_lifetime = texts, cap, next_channel, key_lifetime
         self._calls, self._pauses = BoundedCalls(channel.concurrency), pauses
         self._told_to_end = threading.Event()
+        self._store = PatientStore(store, self._told_to_end)
         self._calls_are_over = False
 
     # claim
@@ -87,24 +87,25 @@ class Deliverer:
         incarnation = self._liveness.incarnation
         started = self._start({command.dispatch_id: uuid4() for command in commands}, incarnation, now)
         members = [id_ for stream in started.values() for id_ in members_of(stream)]
-        messages = self._patiently(self._store.load_messages, members) if members else {}
+        messages = self._store.messages(members)
         user_ids = {stream.state.user_id for stream in messages.values() if stream.state}
-        users = self._patiently(self._store.load_users, user_ids) if user_ids else {}
+        users = self._store.users(user_ids)
         decision = Decision(
             self._types,
             self._only_to,
             now,
             self._clock.steady(),
-            self._patiently(self._texts),
+            self._store.patiently(self._texts),
             self._key_lifetime,
             self._channel.askable,
         )
         firsts = self._dispatches_repeated(messages, started)
         current = {dispatch_id: current_members(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
         waiting = {id_: message for ours in current.values() for id_, message in ours.items()}
-        words = {id_: last_word(m, id_, users[m.user_id].state, decision) for id_, m in waiting.items()}
+        words = {id_: word_on(m, id_, users.get(m.user_id), decision) for id_, m in waiting.items()}
+        words |= {id_: unreadable(m) for id_, m in waiting.items() if self._channel.bulk > 1 and not key_is_known(m, firsts)}
         if self._cap is not None:
-            words |= self._patiently(self._cap.too_many, words, messages)
+            words |= self._store.patiently(self._cap.too_many, words, messages)
         return [
             claim_of(
                 Started(dispatch_id, incarnation, stream),
@@ -122,13 +123,13 @@ class Deliverer:
         won: dict[UUID, Stream[Dispatch]] = {}
         open_ = list(tokens)
         while open_:
-            streams = self._patiently(self._store.load_dispatches, open_)
-            free = [id_ for id_ in open_ if (state := streams[id_].state) and state.status == "requested"]
+            streams = self._store.dispatches(open_)
+            free = [id_ for id_, stream in streams.items() if stream.state and stream.state.status == "requested"]
             started = {id_: dispatches.start(streams[id_].state, self._liveness.worker, incarnation, tokens[id_]) for id_ in free}
             groups = [
                 Group((NewEvents("dispatches", id_, streams[id_].version, tuple(started[id_])),), _origin(id_)) for id_ in free
             ]
-            lost = self._append(groups, now)
+            lost = self._store.append(groups, now)
             for index, id_ in enumerate(free):
                 if index not in lost:
                     won[id_] = gone_on(streams[id_], started[id_])
@@ -141,7 +142,7 @@ class Deliverer:
     ) -> dict[UUID, Stream[Dispatch]]:
         """The started dispatches, and those whose bulk calls are made again."""
         older = repeated_dispatches(messages) - started.keys() if self._channel.bulk > 1 else set()
-        return {**started, **self._patiently(self._store.load_dispatches, older)} if older else dict(started)
+        return {**started, **self._store.dispatches(older)}
 
     # send
 
@@ -228,27 +229,37 @@ class Deliverer:
 
         Raises StoreUnavailable once told to end.
         """
-        open_ = [(claim, claim.messages, Stream(claim.dispatch, claim.version)) for claim in claims]
+        open_: list[_Open] = [(claim, claim.messages, Stream(claim.dispatch, claim.version)) for claim in claims]
         while open_:
             groups = [self._recorded(claim, outcomes[claim.dispatch_id], messages, stream) for claim, messages, stream in open_]
-            lost = [open_[index][0] for index in sorted(self._append(groups, now))]
+            lost = [open_[index][0] for index in sorted(self._store.append(groups, now))]
             if not lost:
                 return
             ids = [id_ for claim in lost for id_ in claim.messages]
-            messages = self._patiently(self._store.load_messages, ids)
-            streams = self._patiently(self._store.load_dispatches, [claim.dispatch_id for claim in lost])
-            open_ = [(claim, messages, streams[claim.dispatch_id]) for claim in lost]
+            messages = self._store.messages(ids)
+            streams = self._store.dispatches([claim.dispatch_id for claim in lost])
+            open_ = [(claim, messages, streams.get(claim.dispatch_id)) for claim in lost]
 
     def _recorded(
-        self, claim: Claim, outcomes: Outcomes, messages: Mapping[UUID, Stream[ScheduledMessage]], stream: Stream[Dispatch]
+        self,
+        claim: Claim,
+        outcomes: Outcomes,
+        messages: Mapping[UUID, Stream[ScheduledMessage]],
+        stream: Stream[Dispatch] | None,
     ) -> Group:
+        """Without a stream, the dispatch can't be read: its members' outcomes are kept all the same."""
         appends = []
         for id_, outcome in outcomes.items():
-            message, version = messages[id_].state, messages[id_].version
-            if message is not None:
-                events = events_of(outcome, message, claim.dispatch_id, claim.dispatch.channel)
-                appends.append(NewEvents("messages", id_, version, tuple(events)))
-        if finished := dispatches.finish(stream.state, "recorded"):
+            found = messages.get(id_)
+            if found is None or found.state is None:
+                continue
+            try:
+                events = events_of(outcome, found.state, claim.dispatch_id, claim.dispatch.channel)
+            except Exception as error:  # noqa: BLE001  pure code on one message: the others' outcomes are kept
+                self._store.park("messages", [Broken(id_, found.version, kind_of(error))])
+            else:
+                appends.append(NewEvents("messages", id_, found.version, tuple(events)))
+        if stream and (finished := dispatches.finish(stream.state, "recorded")):
             appends.append(NewEvents("dispatches", claim.dispatch_id, stream.version, tuple(finished)))
         return Group(tuple(appends), _origin(claim.dispatch_id))
 
@@ -274,22 +285,6 @@ class Deliverer:
         self.call_no_more()
         self._told_to_end.set()
         self._calls.interrupt()
-
-    def _append(self, groups: Sequence[Group], now: datetime) -> frozenset[int]:
-        if not groups:
-            return frozenset()
-        return self._patiently(self._store.append, groups, Origin("worker"), now).lost
-
-    def _patiently(self, use_store: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return use_store(*args, **kwargs)
-            except StoreUnavailable:
-                log.warning("the store is not there; trying again in %.2f s", pause)
-                if self._told_to_end.wait(pause):
-                    raise
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _origin(dispatch_id: UUID) -> Origin:

@@ -17,6 +17,7 @@ from application.fail_over import FailOver
 from application.pacing import Pacing
 from application.pause_sending import is_paused
 from application.ports import Begin, Group, NewEvents, Origin
+from application.readable import kind_of
 from application.stranded_dispatches import withdraw_stranded
 from domain import dispatch
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
@@ -96,7 +97,10 @@ class Dispatcher:
         ended, unclear = [], []
         for message_id, recorded in latest.items():
             if isinstance(recorded.event, MessageScheduled):
-                rows.append(self._rows.of_scheduled(message_id, recorded.version, recorded.event))
+                try:
+                    rows.append(self._rows.of_scheduled(message_id, recorded.version, recorded.event))
+                except Exception as error:  # noqa: BLE001  pure code on one message: the rest goes on
+                    work.park("messages", message_id, kind_of(error))
             elif isinstance(recorded.event, ENDED):
                 ended.append(message_id)
             else:

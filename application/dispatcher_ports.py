@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from application.channel_states import ChannelState
 from application.pause_sending import PausedNames
-from application.ports import Work
+from application.ports import Log, Work
 
 
 class DueMessage(Struct, frozen=True):
@@ -130,3 +130,6 @@ class DispatcherWork(Work, Protocol):
 
     def forget_workers(self, counters: Mapping[tuple[str, UUID], int]) -> None:
         """Drop the rows of these workers, but for one that has counted on."""
+
+    def asked_again(self, followers: Sequence[str], limit: int) -> list[tuple[Log, UUID]]:
+        """Streams that these left alone, and that somebody wants looked at again; each is told once."""

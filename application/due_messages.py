@@ -9,6 +9,7 @@ from uuid import UUID
 from application.channel_plan import USUAL_PRIORITY, ChannelPlan
 from application.dispatcher_ports import DispatcherWork, DueMessage, Route
 from application.ports import Stream
+from application.readable import kind_of, readable, storable
 from domain.delivery_policy import send_before
 from domain.event import Event
 from domain.message_type import MessageTypes
@@ -66,7 +67,8 @@ class DueMessages:
         return Route("", self._channels.channel_of(""), USUAL_PRIORITY)
 
     def of_scheduled(self, message_id: UUID, version: int, event: MessageScheduled) -> DueMessage:
-        """The event says everything, so that a million of them need no stream."""
+        """The event says everything, so that a million of them need no stream. What it raises concerns this message alone."""
+        storable(event.message_type, event.timezone)
         return DueMessage(
             message_id=message_id,
             version=version,
@@ -85,10 +87,12 @@ class DueMessages:
         """None when it is not waiting to be sent, or must wait for a person to clear a doubt.
 
         What was given back untried keeps its place: it is ready from its due instant on, before all that fell due after it.
+        What it raises concerns this message alone.
         """
         message = stream.state
         if message is None or message.status not in ("scheduled", "retrying"):
             return None
+        storable(message.message_type, message.timezone)
         channel = self._channels.channel_of(message.message_type, message.channel)
         if message.waits_for_a_person and not self._channels.clears_doubt(channel, message.message_type, self._types):
             return None
@@ -109,13 +113,22 @@ class DueMessages:
         )
 
     def look_up(self, work: DispatcherWork, message_ids: Collection[UUID]) -> list[DueMessage]:
-        """Bring the rows in line with the streams themselves, where an event alone does not tell; those that are due."""
+        """Bring the rows in line with the streams themselves, where an event alone does not tell; those that are due.
+
+        What can't be read or reckoned is parked, and not due.
+        """
         if not message_ids:
             return []
-        streams = work.load_messages(message_ids)
-        rows = {message_id: self.of_stream(message_id, streams[message_id]) for message_id in message_ids}
-        due = [row for row in rows.values() if row]
-        work.drop_due([message_id for message_id, row in rows.items() if row is None])
+        streams = readable(work.load_messages, message_ids)
+        due = []
+        for message_id, stream in streams.items():
+            try:
+                row = self.of_stream(message_id, stream)
+            except Exception as error:  # noqa: BLE001  pure code on one message
+                work.park("messages", message_id, kind_of(error))
+                continue
+            due += [row] if row else []
+        work.drop_due(list(set(message_ids) - {row.message_id for row in due}))
         work.put_due(due)
         return due
 

@@ -10,6 +10,7 @@ from application.dispatcher_ports import DispatcherWork, DueMessage
 from application.due_messages import DueMessages
 from application.pause_sending import PausedNames, is_paused
 from application.ports import Group, NewEvents, Origin, Stream
+from application.readable import readable
 from domain import message_decisions
 from domain.scheduled_message import ScheduledMessage
 
@@ -35,8 +36,10 @@ class FailOver:
     def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], paused: PausedNames, now: datetime) -> bool:
         types = self._channels.failing_over(channel, [one for one in self._rows.types if one not in paused], shut)
         due = work.due(channel, self._rows.priorities, now, PAGE, types) if types else []
-        streams = work.load_messages([row.message_id for row in due]) if due else {}
-        groups = [group for row in due if (group := self._moved(row, streams[row.message_id], channel, shut))]
+        streams = readable(work.load_messages, [row.message_id for row in due])
+        told = [row for row in due if row.message_id in streams]
+        work.drop_due([row.message_id for row in due if row.message_id not in streams])
+        groups = [group for row in told if (group := self._moved(row, streams[row.message_id], channel, shut))]
         if not groups:
             return False
         work.append(groups, FAIL_OVER, now)

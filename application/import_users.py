@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.ports import EventStore, Group, NewEvents, Origin, Stream
+from application.readable import readable
 from domain import user
 from domain.errors import Invalid, Problem
 from domain.timezones import local_date
@@ -144,7 +145,13 @@ def _apply(
             people = _without_erased(people, owners, reject, report)
         known = [owners.get(str(person.details.external_id)) for person in people]
         ids = [owner if isinstance(owner, UUID) else new_id() for owner in known]
-        streams = store.load_users(ids)
+        streams = readable(store.load_users, ids)
+        if unreadable := [person for person, id_ in zip(people, ids, strict=True) if id_ not in streams]:
+            for person in unreadable:
+                reject(Rejection(person.line, "external_id", "what is recorded of this person can't be read"))
+            report.rejected += len(unreadable)
+            people = [person for person in people if person not in unreadable]
+            continue
         decided = [_decide(person, streams[id_], id_, options, now) for person, id_ in zip(people, ids, strict=True)]
         lost = frozenset() if options.dry_run else _append(decided, ids, streams, options.readmit, store, origin, now)
         for index, events in enumerate(decided):

@@ -181,7 +181,7 @@ class Planner:
     def retry_asked(self, now: datetime) -> bool:
         """Look at those again whom an operator wants looked at: what could not be read, or a type that failed."""
         with self._begin() as work:
-            asked = work.asked_again(PEOPLE_AT_ONCE)
+            asked = work.people_asked_again(PEOPLE_AT_ONCE)
             if asked:
                 causes = {user_id: self._seen_from(min(since, now), PARKED) for user_id, since in asked.items()}
                 people = self._people(work, causes, now)

@@ -75,7 +75,7 @@ class PlannerWork(Work, Protocol):
     def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
         """Replace all parked types of these users by `rows`."""
 
-    def asked_again(self, limit: int) -> dict[UUID, datetime]:
+    def people_asked_again(self, limit: int) -> dict[UUID, datetime]:
         """Users left alone whom somebody wants looked at again, and since when they were; each is told once."""
 
     def derived(self) -> Derived | None:

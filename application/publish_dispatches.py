@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -10,7 +11,9 @@ from application.delivery_ports import Bus, BusUnavailable, SendCommand
 from application.dispatcher_ports import DispatcherWork
 from application.pacing import MOST_IN_ALL
 from application.ports import Begin
+from application.readable import readable
 from domain.dispatch import DispatchRequested
+from domain.region import REGIONS
 
 PAGE: Final = 500  # events, or dispatches published again, at a time
 FIRST_BACK_OFF_SECONDS: Final = 0.1
@@ -48,29 +51,31 @@ class Publisher:
                 self._failures += 1
                 return False
         self._failures = 0
-        if stretch.commands or stretch.position != self._position:
+        if stretch.commands or stretch.left_alone or stretch.position != self._position:
             await asyncio.to_thread(self._record, stretch, now)
         return stretch.more
 
     def _read(self, now: datetime) -> "_Stretch":
         with self._begin() as work:
             followed = work.follow("dispatches", PAGE, frozenset({DispatchRequested}))
-            commands = {
+            found = {
                 recorded.stream_id: SendCommand(recorded.stream_id, event.channel, event.region, event.message_ids)
                 for recorded in followed.events
                 if isinstance(event := recorded.event, DispatchRequested)
             }
             waiting = work.unstarted(END_OF_TIME, MOST_IN_ALL) if self._all_again else work.unstarted(now, PAGE)
-            again = work.load_dispatches([dispatch_id for dispatch_id in waiting if dispatch_id not in commands])
-        for dispatch_id, stream in again.items():
-            if stream.state and stream.state.status == "requested":
-                state = stream.state
-                commands[dispatch_id] = SendCommand(dispatch_id, state.channel, state.region, state.members)
-        return _Stretch(tuple(commands.values()), followed.position, followed.more)
+            again = readable(work.load_dispatches, [dispatch_id for dispatch_id in waiting if dispatch_id not in found])
+            for dispatch_id, stream in again.items():
+                if stream.state and stream.state.status == "requested":
+                    state = stream.state
+                    found[dispatch_id] = SendCommand(dispatch_id, state.channel, state.region, state.members)
+            commands = [command for command in found.values() if _has_a_queue(command, work)]
+        left_alone = set(waiting) - again.keys() - found.keys()
+        return _Stretch(tuple(commands), tuple(left_alone), followed.position, followed.more)
 
     def _record(self, stretch: "_Stretch", now: datetime) -> None:
         with self._begin() as work:
-            work.published([command.dispatch_id for command in stretch.commands], now)
+            work.published([*(command.dispatch_id for command in stretch.commands), *stretch.left_alone], now)
             work.followed("dispatches", stretch.position)
         self._position = stretch.position
         self._all_again = False
@@ -80,5 +85,15 @@ class _Stretch(Struct, frozen=True):
     """What to publish, and how far the log is published with it."""
 
     commands: tuple[SendCommand, ...]
+    left_alone: tuple[UUID, ...]  # can't be read, and are looked at later again
     position: int
     more: bool
+
+
+def _has_a_queue(command: SendCommand, work: DispatcherWork) -> bool:
+    """To a region that is none, nothing is ever delivered, and one such command would fail the whole stretch."""
+    if command.region in REGIONS:
+        return True
+    work.park("dispatches", command.dispatch_id, "region")
+    work.finished([command.dispatch_id])
+    return False

@@ -1,4 +1,4 @@
-"""Which streams can be read, where one that can't must not hold up the rest?"""
+"""Which streams can be read and kept, where one that can't must not hold up the rest?"""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -10,14 +10,22 @@ S = TypeVar("S")
 
 
 def readable(load: Callable[[Iterable[UUID]], dict[UUID, Stream[S]]], ids: Iterable[UUID]) -> dict[UUID, Stream[S]]:
-    """Those of the streams that `load` can read; a process manager's own loads park the others."""
-    wanted = set(ids)
+    """Those of the streams that `load` can read, in the order asked for; a process manager's own loads park the others."""
+    wanted = list(dict.fromkeys(ids))
     while wanted:
         try:
-            return load(wanted)
+            found = load(wanted)
         except BrokenStreams as broken:
-            wanted -= broken.stream_ids
+            wanted = [stream_id for stream_id in wanted if stream_id not in broken.stream_ids]
+        else:
+            return {stream_id: found[stream_id] for stream_id in wanted}
     return {}
+
+
+def storable(*texts: str) -> None:
+    """Raises ValueError where PostgreSQL can't keep one of these in a column: a single such row would fail its whole page."""
+    if any("\x00" in text for text in texts):
+        raise ValueError("U+0000 in a text")
 
 
 def kind_of(error: Exception) -> str:

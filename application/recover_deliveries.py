@@ -11,6 +11,7 @@ from application.channel_plan import ChannelPlan
 from application.dispatch_messages import DISPATCHER
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.ports import Begin, Group, NewEvents, Stream
+from application.readable import kind_of, readable
 from domain import dispatch, message_decisions
 from domain.dispatch import Dispatch
 from domain.errors import DispatchUnknown
@@ -88,14 +89,18 @@ class Recovery:
     def _take_over(self, work: DispatcherWork, dispatch_ids: Sequence[UUID], now: datetime) -> None:
         open_ids = dispatch_ids
         while open_ids:  # what loses to a late outcome is read again; then the locks are ours
-            streams = work.load_dispatches(open_ids)
+            streams = readable(work.load_dispatches, open_ids)
             members = {member for stream in streams.values() if stream.state for member in stream.state.members}
-            messages = work.load_messages(members)
-            started = [dispatch_id for dispatch_id in open_ids if _is_started(streams[dispatch_id])]
-            taken = [self._take(dispatch_id, streams[dispatch_id], messages, now) for dispatch_id in started]
-            lost = work.append([group for group, _ in taken], DISPATCHER, now).lost if taken else frozenset()
-            work.put_in_flight([flight for at, (_, flight) in enumerate(taken) if flight and at not in lost])
-            open_ids = [dispatch_id for at, dispatch_id in enumerate(started) if at in lost]
+            messages = readable(work.load_messages, members)
+            taken: dict[UUID, tuple[Group, InFlight | None]] = {}
+            for dispatch_id in (dispatch_id for dispatch_id, stream in streams.items() if _is_started(stream)):
+                try:
+                    taken[dispatch_id] = self._take(dispatch_id, streams[dispatch_id], messages, now)
+                except Exception as error:  # noqa: BLE001  pure code on one dispatch: the rest goes on
+                    work.park("dispatches", dispatch_id, kind_of(error))
+            lost = work.append([group for group, _ in taken.values()], DISPATCHER, now).lost if taken else frozenset()
+            work.put_in_flight([flight for at, (_, flight) in enumerate(taken.values()) if flight and at not in lost])
+            open_ids = [dispatch_id for at, dispatch_id in enumerate(taken) if at in lost]
         work.finished(dispatch_ids)
 
     def _take(
@@ -109,8 +114,8 @@ class Recovery:
         appends = [NewEvents("dispatches", dispatch_id, stream.version, tuple(dispatch.finish(state, "worker_dead")))]
         repeated = []
         for member in state.members:  # in their order, since a bulk call is repeated as it was
-            message = messages[member]
-            if message.state and message.state.status == "requested" and message.state.dispatch_id == dispatch_id:
+            message = messages.get(member)
+            if message and message.state and message.state.status == "requested" and message.state.dispatch_id == dispatch_id:
                 events = self._doubted(message.state, state.channel, dispatch_id, repeat_id)
                 appends.append(NewEvents("messages", member, message.version, events))
                 if isinstance(events[-1], SendRequested):

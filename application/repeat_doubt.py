@@ -9,11 +9,12 @@ from typing import Final
 from uuid import UUID
 
 from application.channel_plan import ChannelPlan
-from application.claims import KEY_LIFETIME, too_late_from
+from application.claims import KEY_LIFETIME, UNREADABLE, too_late_from
 from application.dispatch_messages import DISPATCHER, PAGE
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.pacing import MOST_IN_ALL
 from application.ports import Begin, Followed, Group, NewEvents, Stream
+from application.readable import kind_of, readable
 from application.recover_deliveries import WORKER_DEAD
 from domain import dispatch, message_decisions
 from domain.dispatch import MOST_MEMBERS, Dispatch
@@ -24,7 +25,7 @@ from domain.scheduled_message import DeliveryInDoubt, ScheduledMessage
 REPEAT_AFTER: Final = timedelta(seconds=10)
 """The same for every doubt, so that those that wait are the end of the log and no more need be remembered."""
 
-FOR_OTHERS: Final = frozenset({WORKER_DEAD, "restored", "late_window", KEY_LIFETIME})
+FOR_OTHERS: Final = frozenset({UNREADABLE, WORKER_DEAD, "restored", "late_window", KEY_LIFETIME})
 """Doubts that recovery, or a person, sees to."""
 
 KEY_CONFLICT: Final = "key_conflict"
@@ -60,25 +61,53 @@ class RepeatDoubt:
             for doubt in found:
                 if doubt.position <= read_to and doubt.dispatch_id is not None and doubt.is_ours:
                     doubts[doubt.dispatch_id].add(doubt.message_id)
+            asked = self._asked_again(work)
+            for dispatch_id, message_ids in asked.items():
+                doubts[dispatch_id] |= message_ids
             self._repeat(work, doubts, now)
             work.followed("messages", read_to)
-        return followed.more and not early and not beyond
+        return bool(asked) or (followed.more and not early and not beyond)
 
-    def _repeat(self, work: DispatcherWork, doubts: Mapping[UUID, Collection[UUID]], now: datetime) -> None:
+    def _asked_again(self, work: DispatcherWork) -> dict[UUID, set[UUID]]:
+        """What was left alone, and an operator wants looked at again; its newest doubt counts."""
+        found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+        asked = work.asked_again(("doubt",), PAGE)
+        for message_id, stream in readable(work.load_messages, [each for log, each in asked if log == "messages"]).items():
+            if stream.state and stream.state.dispatch_id:
+                found[stream.state.dispatch_id].add(message_id)
+        for dispatch_id, batch in readable(work.load_dispatches, [each for log, each in asked if log == "dispatches"]).items():
+            found[dispatch_id].update(batch.state.members if batch.state else ())
+        return found
+
+    def _repeat(self, work: DispatcherWork, doubts: Mapping[UUID, set[UUID]], now: datetime) -> None:
         open_ids: Sequence[UUID] = list(doubts)
         while open_ids:  # what loses to a late answer is read again; then the locks are ours
-            streams = work.load_dispatches(open_ids)
-            messages = work.load_messages({id_ for dispatch_id in open_ids for id_ in doubts[dispatch_id]})
-            repeats = {}
-            for dispatch_id in open_ids:
-                state = streams[dispatch_id].state
-                members = _in_order(state, doubts[dispatch_id])
-                again = {id_: messages[id_] for id_ in members if self._to_repeat(dispatch_id, messages[id_].state, now)}
-                if state is not None and again:
-                    repeats[dispatch_id] = self._repeated(dispatch_id, state, again, now)
+            streams = readable(work.load_dispatches, open_ids)
+            messages = readable(work.load_messages, {id_ for dispatch_id in streams for id_ in doubts[dispatch_id]})
+            repeats: dict[UUID, tuple[Group, InFlight]] = {}
+            for dispatch_id, stream in streams.items():
+                try:
+                    repeat = self._repeat_of(dispatch_id, stream.state, doubts[dispatch_id] & messages.keys(), messages, now)
+                except Exception as error:  # noqa: BLE001  pure code on one dispatch: the rest goes on
+                    work.park("dispatches", dispatch_id, kind_of(error))
+                    continue
+                if repeat:
+                    repeats[dispatch_id] = repeat
             lost = work.append([group for group, _ in repeats.values()], DISPATCHER, now).lost if repeats else frozenset()
             work.put_in_flight([flight for index, (_, flight) in enumerate(repeats.values()) if index not in lost])
             open_ids = [dispatch_id for index, dispatch_id in enumerate(repeats) if index in lost]
+
+    def _repeat_of(
+        self,
+        dispatch_id: UUID,
+        state: Dispatch | None,
+        message_ids: Collection[UUID],
+        messages: Mapping[UUID, Stream[ScheduledMessage]],
+        now: datetime,
+    ) -> tuple[Group, InFlight] | None:
+        members = _in_order(state, message_ids)
+        again = {id_: messages[id_] for id_ in members if self._to_repeat(dispatch_id, messages[id_].state, now)}
+        return self._repeated(dispatch_id, state, again, now) if state is not None and again else None
 
     def _to_repeat(self, dispatch_id: UUID, message: ScheduledMessage | None, now: datetime) -> bool:
         if message is None or (message.status, message.dispatch_id) != ("in_doubt", dispatch_id):

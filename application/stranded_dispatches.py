@@ -7,6 +7,7 @@ from uuid import UUID
 
 from application.dispatcher_ports import DispatcherWork
 from application.ports import Group, NewEvents, Origin, Stream
+from application.readable import readable
 from domain import dispatch, message_decisions
 from domain.dispatch import Dispatch, DispatchEvent
 from domain.scheduled_message import ScheduledMessage
@@ -21,9 +22,11 @@ def withdraw_stranded(work: DispatcherWork, channels: Sequence[str], now: dateti
     dispatch_ids = work.unstarted_elsewhere(channels, PAGE)
     if not dispatch_ids:
         return False
-    streams = work.load_dispatches(dispatch_ids)
-    messages = work.load_messages({member for stream in streams.values() if stream.state for member in stream.state.members})
-    work.append([group for id_ in dispatch_ids if (group := _withdrawn(id_, streams[id_], messages))], STRANDED, now)
+    streams = readable(work.load_dispatches, dispatch_ids)
+    members = {member for stream in streams.values() if stream.state for member in stream.state.members}
+    messages = readable(work.load_messages, members)
+    work.append([group for id_, stream in streams.items() if (group := _withdrawn(id_, stream, messages))], STRANDED, now)
+    work.finished([id_ for id_ in dispatch_ids if id_ not in streams])  # left alone, or they would be all of every page
     return len(dispatch_ids) == PAGE
 
 
@@ -36,8 +39,8 @@ def _withdrawn(dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UU
     for member in state.members:
         taken_back += dispatch.withdraw(state, member)
         state = dispatch.evolve(state, taken_back[-1])
-        message = messages[member]
-        if message.state and (message.state.status, message.state.dispatch_id) == ("requested", dispatch_id):
+        message = messages.get(member)
+        if message and message.state and (message.state.status, message.state.dispatch_id) == ("requested", dispatch_id):
             released = message_decisions.release(message.state, dispatch_id=dispatch_id, reason=CHANNEL_GONE)
             appends.append(NewEvents("messages", member, message.version, tuple(released)))
     return Group((*appends, NewEvents("dispatches", dispatch_id, stream.version, tuple(taken_back))))

@@ -8,6 +8,7 @@ from uuid import UUID
 from application.channel_states import ChannelState
 from application.dispatcher_ports import DueMessage, Glance, InFlight, Route
 from application.pause_sending import PausedNames
+from application.ports import Log
 from infrastructure.channel_states import channel_states
 from infrastructure.pauses import paused_names
 from infrastructure.work import PostgresWork
@@ -83,6 +84,14 @@ CLAIMED_BY: Final = """
 FORGET: Final = """
     DELETE FROM workers USING unnest(%b::text[], %b::uuid[], %b::bigint[]) AS gone (worker, incarnation, counter)
     WHERE (workers.worker, workers.incarnation, workers.counter) = (gone.worker, gone.incarnation, gone.counter)"""
+
+ASKED_AGAIN: Final = """
+    WITH asked AS (
+        DELETE FROM parked_events WHERE (follower, log, position) IN (
+            SELECT follower, log, position FROM parked_events WHERE follower = ANY(%b) AND again LIMIT %b)
+        RETURNING log, position)
+    SELECT log, originator_id FROM asked JOIN messages ON notification_id = position WHERE log = 'messages'
+    UNION SELECT log, originator_id FROM asked JOIN dispatches ON notification_id = position WHERE log = 'dispatches'"""
 
 
 class PostgresDispatcherWork(PostgresWork):
@@ -191,6 +200,10 @@ class PostgresDispatcherWork(PostgresWork):
         if counters:
             gone = [(*worker, counter) for worker, counter in counters.items()]
             self.cursor.execute(FORGET, [list(column) for column in zip(*gone, strict=True)], prepare=True)
+
+    def asked_again(self, followers: Sequence[str], limit: int) -> list[tuple[Log, UUID]]:
+        self.cursor.execute(ASKED_AGAIN, (list(followers), limit), prepare=True)
+        return [(log, stream_id) for log, stream_id in self.cursor]
 
 
 def _due_columns(row: DueMessage) -> tuple[object, ...]:

@@ -54,6 +54,6 @@ class ParkedTypeWork(PostgresWork):
             )
             self.cursor.execute(PUT, (now, *columns), prepare=True)
 
-    def asked_again(self, limit: int) -> dict[UUID, datetime]:
+    def people_asked_again(self, limit: int) -> dict[UUID, datetime]:
         self.cursor.execute(ASKED_AGAIN, (self._follower, limit, limit), prepare=True)
         return dict(self.cursor.fetchall())

@@ -9,7 +9,7 @@ from typing import Final
 
 from infrastructure.leader import Elector
 from ops.running import Stop, lead, lead_async
-from ops.wiring import Parts, dispatcher, publisher, recovery, repeat_doubt
+from ops.wiring import Parts, dispatcher, publisher, recovery, repeat_doubt, retry_parked
 
 LOOK_FOR_DEAD_SECONDS: Final = 1.0
 
@@ -47,8 +47,13 @@ def _dispatch(parts: Parts, elector: Elector, stop: Stop) -> None:
 
 def _recover(parts: Parts, elector: Elector, stop: Stop) -> None:
     def begin() -> Callable[[], bool]:
-        term = recovery(parts, elector)
-        return lambda: term.step(parts.clock.now(), time.monotonic())
+        term, left_alone = recovery(parts, elector), retry_parked(parts, elector)
+
+        def step() -> bool:
+            more = left_alone.step(parts.clock.now())
+            return term.step(parts.clock.now(), time.monotonic()) or more
+
+        return step
 
     lead("recovery", elector, begin, partial(stop.thread.wait, LOOK_FOR_DEAD_SECONDS), stop.thread)
 

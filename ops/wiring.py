@@ -29,6 +29,7 @@ from application.ports import Begin
 from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt
+from application.retry_parked import RetryParked
 from domain.message_type import MessageTypes
 from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
@@ -240,6 +241,10 @@ def recovery(parts: Parts, elector: Elector) -> Recovery:
         lease_seconds=parts.settings.lease_seconds,
         call_timeout_seconds=_longest_call_seconds(parts),
     )
+
+
+def retry_parked(parts: Parts, elector: Elector) -> RetryParked:
+    return RetryParked(_begin(parts, PostgresDispatcherWork, "dispatcher", elector), parts.types, parts.channels)
 
 
 def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:

@@ -60,6 +60,7 @@ class Memory:
         self.paused: set[str] = set()
         self.broken: dict[tuple[Log, UUID], str] = {}  # streams that nobody can read, and why
         self.left_alone: dict[tuple[str, Log, UUID], str] = {}  # what a follower leaves alone, and why
+        self.asked: list[tuple[str, Log, UUID]] = []  # of those left alone, what an operator wants looked at again
         self.epoch = 1
         self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
 
@@ -279,3 +280,10 @@ class FakeDispatcherWork:
         for worker, counter in counters.items():
             if self._memory.counters.get(worker) == counter:
                 self._memory.counters.pop(worker, None)
+
+    def asked_again(self, followers: Sequence[str], limit: int) -> list[tuple[Log, UUID]]:
+        asked = [one for one in self._memory.asked if one[0] in followers][:limit]
+        self._memory.asked = [one for one in self._memory.asked if one not in asked]
+        for one in asked:
+            self._memory.left_alone.pop(one, None)
+        return [(log, stream_id) for _, log, stream_id in asked]

@@ -74,7 +74,7 @@ class FakePlannerWork(FakeDispatcherWork):
     def put_parked(self, user_ids: Sequence[UUID], rows: Sequence[ParkedType], now: datetime) -> None:
         self._tables.parked = [*(row for row in self._tables.parked if row.user_id not in user_ids), *rows]
 
-    def asked_again(self, limit: int) -> dict[UUID, datetime]:
+    def people_asked_again(self, limit: int) -> dict[UUID, datetime]:
         asked = dict(list(self._tables.again.items())[:limit])
         for user_id in asked:
             del self._tables.again[user_id]
