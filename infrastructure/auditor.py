@@ -17,7 +17,7 @@ from infrastructure.database import Database
 EVERY: Final = timedelta(minutes=1)
 SHARE: Final = 20
 """A round waits this many times as long as the one before it took, so that audits never cost more than a part of the machine."""
-AGAIN: Final = 10
+AGAIN: Final = 3
 """So many days a round that nobody told of, those looked at longest ago: what is damaged at rest is found as well."""
 
 BEGIN: Final = """

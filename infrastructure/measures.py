@@ -14,6 +14,8 @@ from infrastructure.database import Database, Row
 EASTERNMOST: Final = timedelta(hours=14)  # Pacific/Kiritimati
 WESTERNMOST: Final = timedelta(hours=12)  # Etc/GMT+12
 Labelled = Mapping[tuple[str, ...], float]
+MOST_COUNTED: Final = 50_000
+"""Of each channel and priority: with more than that, how many there are matters less than what counting them would cost."""
 OUTCOMES: Final = ("sent", "cancelled", "expired", "abandoned", "in_doubt", "pending")
 
 AUDITED: Final = """
@@ -24,8 +26,9 @@ AUDITED: Final = """
 WAITING: Final = """
     SELECT c, coalesce(sum(messages), 0)::bigint, min(since) FROM unnest(%b::text[]) AS c LEFT JOIN LATERAL (
         SELECT messages, since FROM unnest(%b::int[]) AS p, LATERAL (
-            SELECT count(*) AS messages, min(ready_at) AS since FROM due
-            WHERE channel = c AND priority = p AND ready_at <= %b) AS ready
+            SELECT count(*) AS messages, min(ready_at) AS since FROM (
+                SELECT ready_at FROM due WHERE channel = c AND priority = p AND ready_at <= %b
+                ORDER BY ready_at LIMIT %b) AS first) AS ready
         UNION ALL SELECT members, requested_at FROM in_flight WHERE channel = c AND worker = '') AS unclaimed ON true
     GROUP BY c"""
 IN_FLIGHT: Final = """
@@ -74,9 +77,14 @@ class Measures:
             return _audited(cursor, date.min, date.max)
 
     def _on_its_way(self, cursor: Cursor[Row], now: datetime) -> Iterator[Measure]:
-        waiting = cursor.execute(WAITING, (self._channels, self._priorities, now)).fetchall()
+        waiting = cursor.execute(WAITING, (self._channels, self._priorities, now, MOST_COUNTED)).fetchall()
         messages: Labelled = {(channel,): float(count) for channel, count, _ in waiting}
-        yield Measure("ninebell_due_messages", "Messages that are due and that no worker has claimed", messages, ("channel",))
+        yield Measure(
+            "ninebell_due_messages",
+            f"Messages due that no worker has claimed; counted up to {MOST_COUNTED} a priority",
+            messages,
+            ("channel",),
+        )
         oldest: Labelled = {(channel,): _age(since, now) for channel, _, since in waiting}
         yield Measure("ninebell_due_oldest_seconds", "How long the first of them has been due", oldest, ("channel",))
         states = channel_states(cursor)

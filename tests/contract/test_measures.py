@@ -44,6 +44,13 @@ def test_what_is_due_and_not_claimed_is_counted_by_channel_with_the_longest_wait
     assert (found["ninebell_due_messages", "mail"], found["ninebell_due_oldest_seconds", "mail"]) == (1, 3600)
 
 
+def test_of_a_great_backlog_only_so_many_are_counted(desk: PostgresDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.measures.MOST_COUNTED", 3)
+    put(desk, *(row(number, NOW - timedelta(minutes=number)) for number in range(5)))
+    found = taken(desk)
+    assert (found["ninebell_due_messages", "sink"], found["ninebell_due_oldest_seconds", "sink"]) == (3, 240)
+
+
 def test_a_dispatch_counts_as_waiting_until_a_worker_claims_it_and_as_in_flight_until_it_ends(desk: PostgresDesk) -> None:
     put(desk, flight(1, requested_at=NOW - timedelta(seconds=30)), flight(2, members=7, requested_at=NOW))
     assert taken(desk)["ninebell_due_messages", "sink"] == 107
