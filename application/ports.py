@@ -155,7 +155,7 @@ class Work(EventReader, Protocol):
         """Up to `limit` events of any kind after this manager's position; decoded only those of `kinds` (all if None)."""
 
     def followed(self, log: Log, position: int) -> None:
-        """Commit to having read up to `position`. Raises PositionLost if someone else moved it."""
+        """Commit to having read up to `position`. If someone else moved it, PositionLost is raised, at the latest at the end."""
 
     def followed_own(self, log: Log, appended: Appended, events: int) -> None:
         """Count so many events, all that this work just appended to `log`, as read; unless others stand before them unread."""

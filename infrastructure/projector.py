@@ -20,7 +20,7 @@ from infrastructure.notifications import Listener
 from infrastructure.parked_events import park
 from infrastructure.partitions import ensure_partitions
 from infrastructure.user_sealer import UserSealer
-from infrastructure.work import move_position
+from infrastructure.work import move_positions
 from projections.projection import Cursor, Projection
 
 BATCH: Final = 2_000
@@ -161,7 +161,7 @@ class Projector:
 
     def _move(self, cursor: Cursor, start: int, end: int) -> None:
         name, log, version = self._key
-        move_position(cursor, name, log, start, end, version)
+        move_positions(cursor, name, {log: (start, end)}, version)
 
 
 def _occasion(recorded: Recorded[Any]) -> date | None:

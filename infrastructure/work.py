@@ -1,9 +1,9 @@
 """How does a process manager read, decide, append and record its position in one transaction?"""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from psycopg import Cursor
@@ -33,6 +33,13 @@ from infrastructure.parked_events import last_version, park, park_broken
 
 S = TypeVar("S")
 
+FIRST_POSITIONS: Final = """
+    INSERT INTO positions (follower, log, version, position) SELECT %b, log, %b, 0 FROM unnest(%b::text[]) AS log
+    ON CONFLICT DO NOTHING"""
+MOVE_POSITIONS: Final = """
+    UPDATE positions SET position = move.after FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) AS move (log, before, after)
+    WHERE follower = %b AND positions.log = move.log AND version = %b AND position = move.before"""
+
 
 class PostgresWork:
     """`application.ports.Work` on one open transaction. Subclasses add their own tables, on `cursor`."""
@@ -44,6 +51,7 @@ class PostgresWork:
         self._follower = follower
         self._locked: list[Log] = []
         self._positions: dict[Log, int] = {}
+        self._moves: dict[Log, tuple[int, int]] = {}  # from and to, written together at the end
         self._last_given: dict[Log, int] = {}  # by the logs' sequences, where a look has told
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
@@ -70,12 +78,17 @@ class PostgresWork:
         return stretch
 
     def followed(self, log: Log, position: int) -> None:
-        """Commit to having read up to `position`. Raises PositionLost if someone else moved it."""
+        """Commit to having read up to `position`. If someone else moved it, PositionLost is raised at the end of the work."""
         before = self._position(log)
         if position == before:
             return
-        move_position(self.cursor, self._follower, log, before, position)
+        self._moves[log] = (self._moves[log][0] if log in self._moves else before, position)
         self._positions[log] = position
+
+    def move_positions(self) -> None:
+        """Of all logs that were followed, in one statement. Raises PositionLost."""
+        if self._moves:
+            move_positions(self.cursor, self._follower, self._moves)
 
     def followed_own(self, log: Log, appended: Appended, events: int) -> None:
         """Count our own events, just appended, as read, unless others stand before them: then they come with those.
@@ -133,6 +146,7 @@ def begin_work(store: PostgresEventStore, kind: type[W], follower: str, leadersh
             _must_lead(cursor, leadership)
         work = kind(cursor, store, follower)
         yield work
+        work.move_positions()
     store.announcer.announce(work.touched)
 
 
@@ -145,19 +159,13 @@ def read_position(cursor: Cursor[Row], follower: str, log: Log, version: int = 1
     return int(row[0]) if row else 0
 
 
-def move_position(cursor: Cursor[Row], follower: str, log: Log, before: int, after: int, version: int = 1) -> None:
-    """From `before` to `after`, in one transaction with what came of the events in between. Raises PositionLost."""
-    if before == 0:
-        cursor.execute(
-            "INSERT INTO positions (follower, log, version, position) VALUES (%b, %b, %b, 0) ON CONFLICT DO NOTHING",
-            (follower, log, version),
-        )
-    cursor.execute(
-        "UPDATE positions SET position = %b WHERE follower = %b AND log = %b AND version = %b AND position = %b",
-        (after, follower, log, version, before),
-        prepare=True,
-    )
-    if cursor.rowcount != 1:
+def move_positions(cursor: Cursor[Row], follower: str, moves: Mapping[Log, tuple[int, int]], version: int = 1) -> None:
+    """Log → from where and to where, in one transaction with what came of the events in between. Raises PositionLost."""
+    logs, before, after = list(moves), [start for start, _ in moves.values()], [end for _, end in moves.values()]
+    if 0 in before:
+        cursor.execute(FIRST_POSITIONS, (follower, version, logs))
+    cursor.execute(MOVE_POSITIONS, (logs, before, after, follower, version), prepare=True)
+    if cursor.rowcount != len(logs):
         raise PositionLost(follower)
 
 
