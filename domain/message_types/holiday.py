@@ -3,7 +3,7 @@
 import re
 import warnings
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Final
 
 from domain.message_type import NoSuchOccasion, Occasion
@@ -56,11 +56,15 @@ def holidays_of(country: str, year: int) -> dict[date, str]:
     return {day: _greeted_name(found.get_list(day)) for day in sorted(found) if day.year == year}
 
 
-@lru_cache(maxsize=512)
 def _is_known(country: str) -> bool:
+    return country in _countries()
+
+
+@cache
+def _countries() -> frozenset[str]:
     import holidays
 
-    return country in holidays.list_supported_countries()
+    return frozenset(holidays.list_supported_countries())
 
 
 def _greeted_name(names: list[str]) -> str:
