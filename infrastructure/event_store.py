@@ -1,8 +1,8 @@
 """How are the three logs appended to and read, by callers with nothing else to write?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import stamina
@@ -17,11 +17,13 @@ from infrastructure.database import Database
 from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, lock, logs_of
 from infrastructure.event_mapper import EventMapper
 from infrastructure.event_reader import EventReading, Stretch
-from infrastructure.keyring import Keyring
+from infrastructure.keyring import DataKey, Keyring
 from infrastructure.notifications import Announcer
 from infrastructure.parked_events import park_broken
 from infrastructure.shared_commit import SharedCommit
 
+P = ParamSpec("P")
+R = TypeVar("R")
 MOST_GROUPS_A_COMMIT: Final = 10_000
 KEEP_TRYING_SECONDS: Final = 60.0
 
@@ -44,7 +46,9 @@ class PostgresEventStore:
         self.reading = EventReading(mapper, keyring)
         self.appending = EventAppending(mapper, keyring)
         self.announcer = announcer
-        self._keep_trying_seconds = keep_trying_seconds
+        self._again = stamina.RetryingCaller(attempts=None, timeout=keep_trying_seconds, wait_initial=0.05, wait_max=1.0).on(
+            StoreUnavailable
+        )
         self._share = SharedCommit(self._commit, MOST_GROUPS_A_COMMIT)
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
@@ -109,21 +113,23 @@ class PostgresEventStore:
         sealed = self.appending.sealed_users(groups)
         if not sealed:
             return self.appending.encode(groups, origin, now, {})
-        for attempt in self._tries():
-            with attempt, self.database.cursor() as cursor:
-                keys = self.keyring.keys(cursor, sealed)
-        return self.appending.encode(groups, origin, now, keys)
+        return self.appending.encode(groups, origin, now, self._patiently(self._keys, sealed))
+
+    def _keys(self, user_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
+        with self.database.cursor() as cursor:
+            return self.keyring.keys(cursor, user_ids)
 
     def _commit(self, groups: Sequence[EncodedGroup]) -> list[Positions | None]:
         """Again after a lost connection: what the first try did commit is then found as it was written."""
-        positions: list[Positions | None] = []
-        for attempt in self._tries():
-            with attempt, self.database.transaction() as cursor:
-                lock(cursor, logs_of(groups))
-                positions = self.appending.write(cursor, groups)
-        return positions
+        return self._patiently(self._write, groups)
 
-    def _tries(self) -> Iterable[stamina.Attempt]:
-        return stamina.retry_context(
-            on=StoreUnavailable, attempts=None, timeout=self._keep_trying_seconds, wait_initial=0.05, wait_max=1.0
-        )
+    def _write(self, groups: Sequence[EncodedGroup]) -> list[Positions | None]:
+        with self.database.transaction() as cursor:
+            lock(cursor, logs_of(groups))
+            return self.appending.write(cursor, groups)
+
+    def _patiently(self, use: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return use(*args, **kwargs)
+        except StoreUnavailable:  # seldom: what tries again costs as much as a statement
+            return self._again(use, *args, **kwargs)
