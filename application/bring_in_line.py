@@ -38,7 +38,8 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     user_ids = [person.user_id for person in people]
     before = work.parked(user_ids)
     parked = ParkedTypes(before)
-    rows = _rows_by_user(work, user_ids, min((*(person.first for person in people), *(row.first for row in before))))
+    first = min((*(person.first for person in people), *(row.first for row in before)))
+    rows = _rows_by_user(work, user_ids, first, [kind.name for kind in types.values() if kind.annual])
     todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last, parked)]
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
@@ -97,8 +98,11 @@ def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:
     return Streams(messages, readable(work.load_dispatches, held), wanted - messages.keys())
 
 
-def _rows_by_user(work: PlannerWork, user_ids: Sequence[UUID], first: date) -> dict[UUID, list[PlannedMessage]]:
+def _rows_by_user(
+    work: PlannerWork, user_ids: Sequence[UUID], first: date, annual: Sequence[str]
+) -> dict[UUID, list[PlannedMessage]]:
+    """Of annual types from New Year on: what was planned earlier in the year may stand in the way."""
     rows: dict[UUID, list[PlannedMessage]] = defaultdict(list)
-    for row in work.planned(user_ids, date(first.year, 1, 1)):
+    for row in work.planned(user_ids, first, earlier=date(first.year, 1, 1), annual=annual):
         rows[row.user_id].append(row)
     return rows

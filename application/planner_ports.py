@@ -1,6 +1,6 @@
 """What the planner needs from outside: a transaction, and in it the tables that are its own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
@@ -49,8 +49,10 @@ class Derived(Struct, frozen=True):
 class PlannerWork(Work, Protocol):
     """The planner's transaction: a Work and its tables."""
 
-    def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
-        """Planned occasions of these users from `since` on; the rows are locked."""
+    def planned(
+        self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()
+    ) -> list[PlannedMessage]:
+        """Planned occasions of these users from `since` on, those of `annual` types from `earlier` on; the rows are locked."""
 
     def users_planned(self, message_ids: Sequence[UUID]) -> dict[UUID, UUID]:
         """Message ID → user ID, for those it planned."""

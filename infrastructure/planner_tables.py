@@ -1,6 +1,6 @@
 """Which occasions come next, and which are planned already? The planner's transaction and its two tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from infrastructure.parked_types import ParkedTypeWork
 # Locked, so that a redrive of another message of the year waits for us, and we for it.
 PLANNED: Final = """
     SELECT user_id, message_type, occasion, message_id, tzdata, type_version FROM planned
-    WHERE user_id = ANY(%b) AND occasion >= %b ORDER BY message_id FOR UPDATE"""
+    WHERE user_id = ANY(%b) AND occasion >= %b AND (occasion >= %b OR message_type = ANY(%b)) ORDER BY message_id FOR UPDATE"""
 USERS_PLANNED: Final = "SELECT message_id, user_id FROM planned WHERE message_id = ANY(%b)"
 PUT_PLANNED: Final = """
     INSERT INTO planned (message_id, user_id, message_type, occasion, tzdata, type_version)
@@ -36,8 +36,10 @@ DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
 class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
     """`application.ports.PlannerWork`."""
 
-    def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
-        self.cursor.execute(PLANNED, (list(user_ids), since), prepare=True)
+    def planned(
+        self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()
+    ) -> list[PlannedMessage]:
+        self.cursor.execute(PLANNED, (list(user_ids), earlier or since, since, list(annual)), prepare=True)
         return [PlannedMessage(*row) for row in self.cursor]
 
     def users_planned(self, message_ids: Sequence[UUID]) -> dict[UUID, UUID]:

@@ -1,6 +1,6 @@
 """What would the planner's transactions do on a store that is nothing but memory?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from functools import partial
@@ -40,9 +40,12 @@ class FakePlannerWork(FakeDispatcherWork):
         super().__init__(memory, follower)
         self._tables = memory
 
-    def planned(self, user_ids: Sequence[UUID], since: date) -> list[PlannedMessage]:
-        rows = [row for row in self._tables.planned.values() if row.user_id in user_ids and row.occasion >= since]
-        return sorted(rows, key=lambda row: row.message_id)
+    def planned(
+        self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()
+    ) -> list[PlannedMessage]:
+        rows = [row for row in self._tables.planned.values() if row.user_id in user_ids]
+        found = [row for row in rows if row.occasion >= (earlier if earlier and row.message_type in annual else since)]
+        return sorted(found, key=lambda row: row.message_id)
 
     def users_planned(self, message_ids: Sequence[UUID]) -> dict[UUID, UUID]:
         known = self._tables.planned

@@ -49,6 +49,16 @@ def test_planned_rows_are_found_by_person_and_date(begin: Begin[PlannerWork]) ->
         assert work.planned([], NEVER) == []
 
 
+def test_what_comes_once_a_year_is_found_from_an_earlier_date_on(begin: Begin[PlannerWork]) -> None:
+    ada_id = uuid4()
+    greeting = replace(row(ada_id, MAY), message_type="HOLIDAY_GREETING", message_id=message_id(ada_id, "HOLIDAY_GREETING", MAY))
+    put(begin, row(ada_id, MAY), greeting, row(ada_id, JUNE))
+    with begin() as work:
+        found = work.planned([ada_id], JUNE, earlier=MAY, annual=["BIRTHDAY"])
+        assert {(one.message_type, one.occasion) for one in found} == {("BIRTHDAY", MAY), ("BIRTHDAY", JUNE)}
+        assert {one.occasion for one in work.planned([ada_id], JUNE, earlier=JUNE, annual=["BIRTHDAY"])} == {JUNE}
+
+
 def test_messages_lead_to_their_people(begin: Begin[PlannerWork]) -> None:
     ada_id = uuid4()
     put(begin, row(ada_id, MAY))
