@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from psycopg import Cursor, sql
 from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position
 from domain.user import UserErased, UserRegistered
 from infrastructure.database import Row
-from infrastructure.event_log import TABLES, NewRow
+from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow
 from infrastructure.event_mapper import EventMapper, needs_key
 from infrastructure.keyring import DataKey, KeyGone, Keyring
 
@@ -76,6 +77,17 @@ class EventAppending:
     def encode(self, groups: Sequence[Group], origin: Origin, now: datetime, keys: dict[UUID, DataKey]) -> list[EncodedGroup]:
         """Needs no database; `keys` are those of `sealed_users`."""
         return [self._encode(group, group.origin or origin, now, keys) for group in groups]
+
+    def write_at_once(self, cursor: Cursor[Row], log: Log, groups: Sequence[EncodedGroup]) -> list[Positions] | None:
+        """As `write`, of what goes to one log only, in one statement that takes the lock as well.
+
+        None if a group does not stand: then nothing is written.
+        """
+        positions = TABLES[log].append(cursor, [row for group in groups for _, row in group.rows])
+        if positions is None:
+            return None
+        ends = accumulate(len(group.rows) for group in groups)
+        return [{log: positions[end - 1]} for end in ends]
 
     def write(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions | None]:
         """Per group the last position in each of its logs, None for a loser.
@@ -168,6 +180,19 @@ def appended(positions: Sequence[Positions | None]) -> Appended:
         for log, position in (found or {}).items():
             last[log] = max(position, last.get(log, 0))
     return Appended(frozenset(index for index, found in enumerate(positions) if found is None), Position(**last))
+
+
+def only_log(groups: Sequence[EncodedGroup]) -> Log | None:
+    """Where everything goes that these groups say, if one statement can write it there.
+
+    None if they say it to several logs, or of a stream in several parts; if they say more than events do, or too much.
+    """
+    checks = [check for group in groups for check in group.checks]
+    logs, streams = {check[0] for check in checks}, {check[1] for check in checks}
+    if len(logs) != 1 or len(streams) < len(checks) or not all(check[3] for check in checks):
+        return None
+    plain = all(group.rows and not (group.registrations or group.erased or group.keyless) for group in groups)
+    return logs.pop() if plain and sum(check[3] for check in checks) <= ROWS_A_STATEMENT else None
 
 
 def _versions(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> dict[tuple[Log, UUID], int]:

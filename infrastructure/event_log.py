@@ -44,6 +44,11 @@ class LogTable:
             .format(name=name)
             .as_bytes(None)
         )
+        self._append = (
+            sql.SQL("SELECT {function}(%b, %b, %b, %b, %b, %b, %b)")
+            .format(function=sql.Identifier(schema, f"append_to_{table}"))
+            .as_bytes(None)
+        )
 
     def lock(self, cursor: Cursor[Any]) -> None:
         """Be the only writer of this log until the transaction ends."""
@@ -57,6 +62,16 @@ class LogTable:
             cursor.execute(self._insert, columns, prepare=True)
             positions.extend(position for (position,) in cursor)
         return positions
+
+    def append(self, cursor: Cursor[tuple[Any, ...]], rows: Sequence[NewRow]) -> list[int] | None:
+        """Lock and insert in one, if every stream still stands right before its first row: else None, and only the lock is held.
+
+        At most ROWS_A_STATEMENT rows, no stream in two parts.
+        """
+        ids, *columns = (list(column) for column in zip(*rows, strict=True))
+        cursor.execute(self._append, (ids, *columns, min(ids), max(ids)), prepare=True)
+        found: list[int] | None = cursor.fetchall()[0][0]
+        return found
 
 
 TABLES: Final[dict[Log, LogTable]] = {log: LogTable(SCHEMA, log) for log in LOGS}

@@ -26,7 +26,7 @@ from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Row
-from infrastructure.event_appender import appended, lock, logs_of
+from infrastructure.event_appender import EncodedGroup, Positions, appended, lock, logs_of, only_log
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.leader import Leadership
 from infrastructure.parked_events import last_version, park, park_broken
@@ -107,8 +107,8 @@ class PostgresWork:
         appending = self._store.appending
         keys = self._store.keyring.keys(self.cursor, sealed) if (sealed := appending.sealed_users(groups)) else {}
         encoded = appending.encode(groups, origin, now, keys)
-        self._lock(logs_of(encoded))
-        positions = appending.write(self.cursor, encoded)
+        self._take_turn(logs_of(encoded))
+        positions = self._write(encoded)
         self.touched.update(log for found in positions for log in found or ())
         return appended(positions)
 
@@ -119,11 +119,18 @@ class PostgresWork:
             park_broken(self.cursor, self._follower, error.log, error.broken)
             raise
 
-    def _lock(self, logs: set[Log]) -> None:
+    def _write(self, groups: Sequence[EncodedGroup]) -> Sequence[Positions | None]:
+        appending = self._store.appending
+        if (log := only_log(groups)) and (positions := appending.write_at_once(self.cursor, log, groups)) is not None:
+            return positions
+        lock(self.cursor, logs_of(groups))
+        return appending.write(self.cursor, groups)
+
+    def _take_turn(self, logs: set[Log]) -> None:
+        """With the locks, which are held to the end, in the one order."""
         wanted = [log for log in LOGS if log in logs and log not in self._locked]
         if wanted and self._locked and LOGS.index(wanted[0]) < max(map(LOGS.index, self._locked)):
             raise RuntimeError(f"append to {wanted[0]} before {self._locked[-1]}, or two works could lock each other out")
-        lock(self.cursor, wanted)
         self._locked += wanted
 
     def _position(self, log: Log) -> int:

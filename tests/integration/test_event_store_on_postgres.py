@@ -14,6 +14,7 @@ from application.ports import Group, NewEvents, StoreUnavailable
 from domain.scheduled_message import MessageCancelled
 from domain.user import EmailChanged, TimezoneChanged, UserErased
 from infrastructure.database import Database, Row
+from infrastructure.event_log import TABLES, NewRow
 from infrastructure.event_mapper import Unreadable
 from infrastructure.event_reader import LOAD, Stretch
 from infrastructure.event_store import PostgresEventStore
@@ -39,16 +40,23 @@ def store(migrated_database: str) -> Iterator[PostgresEventStore]:
 
 
 class LosesAcknowledgements(Database):
-    """Cuts the connection right after commits, as many times as told, and counts the commits."""
+    """Cuts the connection right after commits, as many times as told."""
 
     to_lose = 0
-    commits = 0
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor[Row]]:
         with super().transaction() as cursor:
             yield cursor
-        self.commits += 1
+        self._lose()
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor[Row]]:
+        with super().cursor() as cursor:
+            yield cursor
+        self._lose()
+
+    def _lose(self) -> None:
         if self.to_lose:
             self.to_lose -= 1
             raise StoreUnavailable("cut after the commit")
@@ -63,6 +71,40 @@ def test_a_lost_acknowledgement_stores_nothing_twice(migrated_database: str) -> 
         assert answer.lost == frozenset()
         assert answer.position == store.head()
         assert (store.load_users([ada])[ada].version, store.user_of("ada")) == (1, ada)
+
+
+def test_a_lost_acknowledgement_of_one_statement_stores_nothing_twice(migrated_database: str) -> None:
+    database = LosesAcknowledgements(migrated_database, application_name="test")
+    with open_store(migrated_database, database) as store:
+        birthday = birthday_of(uuid4())
+        database.to_lose = 2
+        answer = store.append([of_message(birthday, 0, scheduled(), cancelled())], CLI, NOW)
+        assert answer.lost == frozenset()
+        assert answer.position == store.head()
+        assert store.load_messages([birthday])[birthday].version == 2
+
+
+def test_one_statement_writes_all_or_nothing(store: PostgresEventStore) -> None:
+    old, new, other = uuid4(), uuid4(), uuid4()
+    table, row = TABLES["messages"], NewRow(old, 1, "message.cancelled.v1", b"{}", NOW)
+    with store.database.cursor() as cursor:
+        assert table.append(cursor, [row]) == [1]
+        assert table.append(cursor, [row._replace(stream_id=new), row]) is None, "taken"
+        assert table.append(cursor, [row._replace(stream_id=new), row._replace(version=3)]) is None, "with a gap"
+        assert store.head().messages == 1
+        both = [row._replace(version=2), row._replace(version=3), row._replace(stream_id=new), row._replace(stream_id=other)]
+        positions = table.append(cursor, both) or []
+        assert positions == sorted(set(positions))
+        stored = cursor.execute("SELECT notification_id, originator_id, originator_version FROM messages ORDER BY 1").fetchall()
+    assert stored[1:] == [(position, *one[:2]) for position, one in zip(positions, both, strict=True)]
+
+
+def test_what_loses_in_one_statement_is_told_apart(store: PostgresEventStore) -> None:
+    stale, fresh = birthday_of(uuid4()), birthday_of(uuid4())
+    store.append([of_message(stale, 0, scheduled())], CLI, NOW)
+    answer = store.append([of_message(stale, 0, cancelled()), of_message(fresh, 0, scheduled())], CLI, NOW)
+    assert answer.lost == {0}
+    assert store.load_messages([fresh])[fresh].version == 1
 
 
 def test_an_append_survives_the_loss_of_every_connection(store: PostgresEventStore) -> None:
@@ -96,7 +138,8 @@ def test_callers_that_come_together_share_commits(migrated_database: str) -> Non
         lost = [one for caller in threads.map(append_often, range(callers)) for one in caller]
         assert lost == [False] * callers * appends
         assert store.head().messages == callers * appends
-        assert database.commits < callers * appends
+        with database.cursor() as cursor:  # each commit leaves its number on the rows it wrote
+            assert cursor.execute("SELECT count(DISTINCT xmin::text) FROM messages").fetchall()[0][0] < callers * appends
 
 
 def test_one_callers_unwritable_event_does_not_hurt_those_who_share_its_commit(store: PostgresEventStore) -> None:
