@@ -14,6 +14,7 @@ from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InF
 from application.due_messages import ENDED, STEERING, DueMessages
 from application.expire_held import ExpireHeld
 from application.fail_over import FailOver
+from application.lost_past import LostPast
 from application.pacing import Pacing
 from application.pause_sending import is_paused
 from application.ports import Begin, Group, NewEvents, Origin
@@ -21,7 +22,6 @@ from application.readable import kind_of
 from application.stranded_dispatches import withdraw_stranded
 from domain import dispatch
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
-from domain.event import Event
 from domain.message_type import MessageTypes
 from domain.scheduled_message import MessageExpired, MessageScheduled, SendRequested
 
@@ -44,7 +44,7 @@ class Dispatcher:
         self._rows = DueMessages(types, channels)
         self._fail_over = FailOver(channels, self._rows)
         self._expire_held = ExpireHeld(channels, self._rows)
-        self._pacing = Pacing()
+        self._pacing, self._lost_past = Pacing(), LostPast()
         self._rerouted = False
         self._caught_up = False  # once: until then, what is more urgent or older may stand further on in the log
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
@@ -77,9 +77,10 @@ class Dispatcher:
         return min(LONGEST_WAIT_SECONDS, (self._next_ready_at - now).total_seconds())
 
     def _reroute(self, work: DispatcherWork, now: datetime) -> bool:
-        """Once a term, bring what waits in line with today's settings; whether there is more of it."""
+        """Once a term, bring what waits in line with today's settings and backups; whether there is more of it."""
         if self._rerouted:
             return False
+        self._lost_past = LostPast(work.lost_spans())
         work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
         return withdraw_stranded(work, self._channels.names, now)
 
@@ -143,8 +144,9 @@ class Dispatcher:
         due, more = self._ready(work, now)
         if not due:
             return more
-        batches = self._batches([row for row in due if row.send_before > now], now)
-        decided: list[tuple[DueMessage, Event]] = [(row, _expired(row)) for row in due if row.send_before <= now]
+        decided, sure = self._lost_past.told_apart(work, due)
+        batches = self._batches([row for row in sure if row.send_before > now], now)
+        decided += [(row, _expired(row)) for row in sure if row.send_before <= now]
         decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
         groups = [Group((NewEvents("messages", row.message_id, row.version, (event,)),)) for row, event in decided]
         appended = work.append(groups, DISPATCHER, now)

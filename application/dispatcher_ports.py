@@ -57,6 +57,17 @@ class Glance(Struct, frozen=True):
     troubled: bool = False  # some channel's state, or what is paused, is worth a look
 
 
+class LostSpan(Struct, frozen=True):
+    """What happened from `restored_to` on is not known; from `found_at` on it is again."""
+
+    restored_to: datetime
+    found_at: datetime
+
+    def may_hold(self, ready_at: datetime, send_before: datetime) -> bool:
+        """Whether a message that may go out within these two could have gone out then."""
+        return ready_at < self.found_at and send_before > self.restored_to
+
+
 class DispatcherWork(Work, Protocol):
     """The dispatcher's transaction: a Work and its two tables."""
 
@@ -92,6 +103,16 @@ class DispatcherWork(Work, Protocol):
 
     def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
         """Ready, but past their late window by `now`."""
+
+    def lost_spans(self) -> list[LostSpan]: ...
+
+    def record_lost_span(self, restored_to: datetime, who: str, now: datetime) -> LostSpan:
+        """Up to now; one that was recorded before stays as it is."""
+
+    def within(self, span: LostSpan, after: UUID, limit: int) -> list[DueMessage]:
+        """What the span may hold of all that waits, by message ID, after this one."""
+
+    def count_within(self, span: LostSpan) -> int: ...
 
     def due_count(self) -> int:
         """Messages waiting for their instant, or for room in their channel."""

@@ -92,8 +92,8 @@ def start(dispatch: Dispatch | None, worker: str, incarnation: UUID, claim_token
     return [DispatchStarted(worker=worker, incarnation=incarnation, claim_token=claim_token)]
 
 
-def finish(dispatch: Dispatch | None, how: Literal["recorded", "worker_dead"]) -> list[DispatchEvent]:
-    """Close a claimed dispatch; again is not news. Raises DispatchUnknown."""
+def finish(dispatch: Dispatch | None, how: Literal["recorded", "withdrawn", "worker_dead"]) -> list[DispatchEvent]:
+    """Close a claimed dispatch, or withdraw all that is left of one; again is not news. Raises DispatchUnknown."""
     return [] if _known(dispatch).status == "finished" else [DispatchFinished(how=how)]
 
 

@@ -256,7 +256,8 @@ def evolve(message: ScheduledMessage | None, event: ScheduledMessageEvent) -> Sc
             return replace(message, status=status, retry_at=None, doubts=_without(message.doubts, event.dispatch_id))
         case DeliveryInDoubt():
             doubts = (*_without(message.doubts, event.dispatch_id), event.dispatch_id)
-            return replace(message, status=status, reason="doubt", attempted=True, doubts=doubts, duplicates_accepted=False)
+            reason = "restored" if event.reason == "restored" else "doubt"
+            return replace(message, status=status, reason=reason, attempted=True, doubts=doubts, duplicates_accepted=False)
         case DoubtResolved():
             return replace(message, status="sent" if event.outcome == "sent" else "retrying", retry_at=None, doubts=())
         case FailedOver():

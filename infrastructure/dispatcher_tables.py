@@ -6,10 +6,11 @@ from typing import Final
 from uuid import UUID
 
 from application.channel_states import ChannelState
-from application.dispatcher_ports import DueMessage, Glance, InFlight, Route
+from application.dispatcher_ports import DueMessage, Glance, InFlight, LostSpan, Route
 from application.pause_sending import PausedNames
 from application.ports import Log
 from infrastructure.channel_states import channel_states
+from infrastructure.lost_spans import lost_spans, recorded_span
 from infrastructure.pauses import paused_names
 from infrastructure.work import PostgresWork
 
@@ -47,6 +48,10 @@ TOO_LATE: Final = """
     FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p, LATERAL (
         SELECT * FROM due WHERE channel = c AND priority = p AND ready_at <= %b AND send_before <= %b LIMIT %b) AS found
     LIMIT %b"""
+WITHIN: Final = """
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt
+    FROM due WHERE message_id > %b AND ready_at < %b AND send_before > %b ORDER BY message_id LIMIT %b"""
+COUNT_WITHIN: Final = "SELECT count(*) FROM due WHERE ready_at < %b AND send_before > %b"
 REROUTE: Final = """
     UPDATE due SET priority = route.priority, channel = CASE WHEN due.channel = ANY(%b) THEN due.channel ELSE route.channel END
     FROM unnest(%b::text[], %b::text[], %b::int[]) AS route (message_type, channel, priority)
@@ -144,6 +149,19 @@ class PostgresDispatcherWork(PostgresWork):
     def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
         self.cursor.execute(TOO_LATE, (list(channels), list(priorities), now, now, limit, limit), prepare=True)
         return [DueMessage(*row) for row in self.cursor.fetchall()]
+
+    def lost_spans(self) -> list[LostSpan]:
+        return lost_spans(self.cursor)
+
+    def record_lost_span(self, restored_to: datetime, who: str, now: datetime) -> LostSpan:
+        return recorded_span(self.cursor, restored_to, who, now)
+
+    def within(self, span: LostSpan, after: UUID, limit: int) -> list[DueMessage]:
+        self.cursor.execute(WITHIN, (after, span.found_at, span.restored_to, limit), prepare=True)
+        return [DueMessage(*row) for row in self.cursor.fetchall()]
+
+    def count_within(self, span: LostSpan) -> int:
+        return int(self.cursor.execute(COUNT_WITHIN, (span.found_at, span.restored_to)).fetchall()[0][0])
 
     def due_count(self) -> int:
         row = self.cursor.execute("SELECT count(*) FROM due").fetchone()

@@ -13,6 +13,7 @@ from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from ops.cli_messages import messages
 from ops.cli_pause import pause, resume
+from ops.cli_recover import recover
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
@@ -288,6 +289,7 @@ app.command(templates)
 app.command(messages)
 app.command(pause)
 app.command(resume)
+app.command(recover)
 
 
 def main(arguments: list[str] | None = None) -> int:

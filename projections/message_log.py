@@ -133,11 +133,11 @@ class Page(Struct, frozen=True):
 def reason_shown(message: ScheduledMessage) -> str:
     """Why the message stands where it stands, in one of the wire's words.
 
-    Empty when sent within its minute, `late` when sent after it, `doubt` when it counts as sent on somebody's word.
+    Empty when sent within its minute, `late` when sent after it, `doubt` or `restored` when it counts as sent on somebody's word.
     """
     if message.sent_at is not None:
         return "late" if message.sent_at - message.due_at >= ITS_MINUTE else ""
-    if message.pending and message.reason == "doubt" and not message.in_doubt:
+    if message.pending and message.reason in ("doubt", "restored") and not message.in_doubt:
         return ""
     return message.reason
 

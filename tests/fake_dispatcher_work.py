@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.channel_states import ChannelState
-from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, Route
+from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, LostSpan, Route
 from application.pause_sending import PausedNames
 from application.ports import (
     LOGS,
@@ -61,6 +61,7 @@ class Memory:
         self.broken: dict[tuple[Log, UUID], str] = {}  # streams that nobody can read, and why
         self.left_alone: dict[tuple[str, Log, UUID], str] = {}  # what a follower leaves alone, and why
         self.asked: list[tuple[str, Log, UUID]] = []  # of those left alone, what an operator wants looked at again
+        self.lost_spans: list[LostSpan] = []
         self.epoch = 1
         self.before_append: Callable[[], None] = lambda: None  # what somebody else commits in between
 
@@ -219,6 +220,22 @@ class FakeDispatcherWork:
     def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
         found = (row for row in self._memory.due.values() if row.ready_at <= now and row.send_before <= now)
         return [row for row in found if row.channel in channels and row.priority in priorities][:limit]
+
+    def lost_spans(self) -> list[LostSpan]:
+        return list(self._memory.lost_spans)
+
+    def record_lost_span(self, restored_to: datetime, who: str, now: datetime) -> LostSpan:
+        known = [span for span in self._memory.lost_spans if span.restored_to == restored_to]
+        if not known:
+            self._memory.lost_spans.append(LostSpan(restored_to, now))
+        return known[0] if known else LostSpan(restored_to, now)
+
+    def within(self, span: LostSpan, after: UUID, limit: int) -> list[DueMessage]:
+        found = (row for row in self._memory.due.values() if span.may_hold(row.ready_at, row.send_before))
+        return sorted((row for row in found if row.message_id > after), key=lambda row: row.message_id)[:limit]
+
+    def count_within(self, span: LostSpan) -> int:
+        return len(self.within(span, UUID(int=0), len(self._memory.due)))
 
     def due_count(self) -> int:
         return len(self._memory.due)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from application.dispatcher_ports import DueMessage, Glance, Route
+from application.dispatcher_ports import DueMessage, Glance, LostSpan, Route
 from application.ports import Group, NewEvents
 from domain.dispatch import DispatchRequested
 from tests.application.dispatch_stories import BEFORE, DUE, SECOND, message, scheduled
@@ -71,6 +71,26 @@ def test_what_is_paused_is_worth_a_look(desk: Desk) -> None:
     with desk.begin() as work:
         assert work.glance(["sink"], PRIORITIES).troubled
         assert list(work.paused()) == ["BIRTHDAY"]
+
+
+def test_what_a_lost_span_may_hold_comes_in_pages_by_id(desk: Desk) -> None:
+    span, rows = LostSpan(DUE, DUE + 10 * SECOND), [due(number, ready_at=DUE + number * SECOND) for number in range(12)]
+    put(desk, *rows, due(20, ready_at=DUE - SECOND), due(21, ready_at=DUE - SECOND, send_before=DUE))
+    wanted = sorted([*rows[:10], due(20, ready_at=DUE - SECOND)], key=lambda row: row.message_id)
+    with desk.begin() as work:
+        first = work.within(span, UUID(int=0), 4)
+        assert first + work.within(span, first[-1].message_id, 100) == wanted
+        assert work.count_within(span) == 11
+
+
+def test_a_lost_span_ends_when_it_was_recorded_first(desk: Desk) -> None:
+    with desk.begin() as work:
+        assert work.lost_spans() == []
+        first = work.record_lost_span(DUE, "cli", DUE + SECOND)
+    with desk.begin() as work:
+        assert work.record_lost_span(DUE, "cli", DUE + 5 * SECOND) == first == LostSpan(DUE, DUE + SECOND)
+        other = work.record_lost_span(DUE - SECOND, "cli", DUE + 5 * SECOND)
+        assert sorted(work.lost_spans(), key=lambda span: span.restored_to) == [other, first]
 
 
 def test_what_is_dropped_is_gone(desk: Desk) -> None:

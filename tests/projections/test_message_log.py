@@ -129,6 +129,17 @@ def test_doubt_sticks_to_a_message_that_is_requested_again(log: ReadModel, curso
     assert (found.status, found.reason, found.in_doubt, found.attempts) == ("requested", "doubt", True, 2)
 
 
+def test_a_doubt_after_a_restore_says_so_until_it_is_resolved(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, SCHEDULED, replace(IN_DOUBT, reason="restored", dispatch_id=None))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason, found.in_doubt) == ("in_doubt", "restored", True)
+    log.given(ID, DoubtResolved(**REPEATED, outcome="not_sent", by="cli"))
+    found = message_log.one(cursor, ID)
+    assert found
+    assert (found.status, found.reason) == ("retrying", "")
+
+
 def test_doubt_that_is_resolved_leaves_no_reason_on_a_message_still_to_be_sent(log: ReadModel, cursor: Cursor) -> None:
     log.given(ID, SCHEDULED, REQUESTED, IN_DOUBT, DoubtResolved(**REPEATED, outcome="not_sent", by="cli"))
     found = message_log.one(cursor, ID)
