@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from application.scale_workers import pause_after
 from ops.lifeline import END_SECONDS
@@ -20,7 +20,7 @@ REFUSED: Final = 2
 
 log = structlog.get_logger()
 running = Gauge("ninebell_workers_running", "Worker processes of this supervisor")
-restarts = Counter("ninebell_worker_restarts", "Workers started again after they had ended by themselves")
+restarted = Gauge("ninebell_workers_restarted", "Workers it has started again after they had ended by themselves")
 
 
 class Crew:
@@ -56,7 +56,7 @@ class Crew:
                 break
             lived = time.monotonic() - began
             pause = pause_after(lived, pause)
-            restarts.inc()
+            restarted.inc()
             log.warning("worker_ended", exit=how, lived_seconds=round(lived, 1), started_again_in_seconds=pause)
             await _until(leave, pause)
         self._taken -= 1

@@ -50,7 +50,7 @@ def test_workers_come_before_a_herd_that_is_foreseen_and_go_after_it(site, datab
     site.until_sent(CROWD, 120)
     supervisor.until("one worker again", lambda: len(workers_of(supervisor)) == 1, CALM_TWICE_SECONDS)
     until("its metrics to say so", lambda: metrics(port)["ninebell_workers_running"] == 1)
-    assert metrics(port)["ninebell_worker_restarts_total"] == 0
+    assert metrics(port)["ninebell_workers_restarted"] == 0
     assert [(line["reason"], line["workers"]) for line in scalings(supervisor)] == [("herd_ahead", 3), ("calm", 2), ("calm", 1)]
 
     evidence = Evidence(database, site.data_dir / "sink.jsonl")

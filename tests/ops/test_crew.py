@@ -61,7 +61,7 @@ async def until(found):
 
 
 def restarts():
-    return REGISTRY.get_sample_value("ninebell_worker_restarts_total")
+    return REGISTRY.get_sample_value("ninebell_workers_restarted")
 
 
 async def until_count(count):

@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import ops.autoscale  # noqa: F401  a supervisor of workers has metrics of its own
 from api.app import HEALTH
 from ops.cli import main
 from ops.installation import opened
