@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,7 @@ from ops.settings import Settings
 from ops.wiring import Parts
 
 WAIT_SECONDS: Final = 10.0
-"""For each read model to have read what stood in the log when the audit began."""
+"""For the read models to have read what stood in the log when the audit began."""
 
 
 def audit(
@@ -47,8 +48,9 @@ def audit(
 
 def _wait_for_read_models(parts: Parts) -> None:
     head = Position(messages=parts.store.head().messages)
+    deadline = monotonic() + WAIT_SECONDS
     for projection in AUDITED:
-        parts.followers.wait_for(projection, head, WAIT_SECONDS)
+        parts.followers.wait_for(projection, head, max(0.0, deadline - monotonic()))
 
 
 @contextmanager

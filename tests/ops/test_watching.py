@@ -1,6 +1,7 @@
 """Is a doubt seen where people look, with what to do about it?"""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
@@ -101,6 +102,24 @@ def test_doctor_warns_of_a_doubt_and_of_books_that_do_not_add_up(parts: Parts, c
     Auditor(parts.database).step(parts.clock.now() + timedelta(hours=1))
     main(["doctor"])
     assert "warning audit: 2 do not add up: ninebell audit says which" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_audit_waits_for_the_read_models(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(parts.store, "messages", of(1, *HISTORIES["sent"]))
+    auditing = Thread(target=main, args=(["audit", "--json"],))
+    auditing.start()
+    wait_until(lambda: waiting(parts) or not auditing.is_alive(), None, "the audit")
+    for name in ("messages_by_timezone", "message_log", "analytics_view"):
+        parts.projectors[name].step()
+    auditing.join()
+    assert json.loads(capsys.readouterr().out)["behind"] == {}
+
+
+def waiting(parts: Parts) -> bool:
+    """Whether the audit has asked how far a read model has come, and keeps asking."""
+    with psycopg.connect(parts.installation.dsn) as connection:
+        asked = "SELECT FROM pg_stat_activity WHERE application_name = 'ninebell audit' AND query LIKE 'SELECT position FROM%'"
+        return bool(connection.execute(asked).fetchall())
 
 
 def test_the_projections_role_audits(parts: Parts) -> None:
