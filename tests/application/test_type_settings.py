@@ -102,8 +102,9 @@ def test_a_doubt_policy_says_whether_a_blind_channel_is_called_again(told: Told,
     assert (message.status, message.in_doubt) == (status, True)
 
 
-def test_a_cap_is_no_matter_of_the_type_itself(told: Told) -> None:
-    assert dict(told("[types.BIRTHDAY]\nper_address_per_day = 2\n")) == dict(told(""))
+@pytest.mark.parametrize("said", ["per_address_per_day = 2", 'channels = ["sink"]'])
+def test_a_cap_and_the_channels_are_no_matter_of_the_type_itself(told: Told, said: str) -> None:
+    assert dict(told(f"[types.BIRTHDAY]\n{said}\n")) == dict(told(""))
 
 
 def due(life: Life) -> datetime:
