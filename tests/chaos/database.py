@@ -52,12 +52,10 @@ class Database:
 
     def freeze(self) -> None:
         """Every process of it stops where it is: connections stand, and nobody answers."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        for process in self._processes():
-            process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def fill(self) -> None:
         """Not a byte is left on its file system."""
@@ -83,10 +81,12 @@ class Database:
         self.thaw()
         self._cluster.shut_down()
 
-    def _processes(self) -> list[psutil.Process]:
-        """The one that starts the others first, so that there are no new ones."""
-        pid = self._cluster.pid
-        if pid is None:
-            return []
+    def _signal(self, number: signal.Signals) -> None:
+        """To the process that starts the others first, so that there are no new ones."""
+        if (pid := self._cluster.pid) is None:
+            return
         first = psutil.Process(pid)
-        return [first, *first.children()]
+        first.send_signal(number)
+        for process in first.children():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)

@@ -6,22 +6,27 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Self
 
-from tests.e2e.people import crowd
+from tests.chaos.provider import TYPES
+from tests.e2e import people
+from tests.e2e.people import ZONES, person
 
 if TYPE_CHECKING:
     from tests.e2e.processes import Site
 
-PART: Final = 100
+PART: Final = 50  # people
 PAUSE_SECONDS: Final = 0.4
 TRY_AGAIN_SECONDS: Final = 0.5
+
+
+COLUMNS: Final = (*people.COLUMNS.split(","), "anniversary", "message_types")
 
 
 class Feeder:
     """Half of the people are brought at once, the others in a thread, so that all roles are at work meanwhile."""
 
-    def __init__(self, site: Site, people: int, due_at: datetime) -> None:
-        """So many, all of them due at this whole minute."""
-        self._parts = [crowd(PART, due_at, first=number) for number in range(0, people, PART)]
+    def __init__(self, site: Site, messages: int, due_at: datetime) -> None:
+        """So many, all of them due at this whole minute, two a person."""
+        self._parts = [part(due_at, first) for first in range(0, messages // len(TYPES), PART)]
         self._site = site
         self._stopping = Event()
         self._thread = Thread(target=self._feed, name="feeder")
@@ -48,14 +53,23 @@ class Feeder:
                 return
         self.fed_at = datetime.now(UTC)
 
-    def _bring(self, part: bytes) -> None:
-        while not self._brought(part):
+    def _bring(self, people: bytes) -> None:
+        while not self._brought(people):
             if self._stopping.wait(TRY_AGAIN_SECONDS):
                 return
 
-    def _brought(self, part: bytes) -> bool:
+    def _brought(self, people: bytes) -> bool:
         try:
-            answer = self._site.ask("POST", "/v1/users/import", part, media="text/csv")
+            answer = self._site.ask("POST", "/v1/users/import", people, media="text/csv")
         except OSError:
             return False
         return answer.status == 200 and answer.body["rejected"] == 0
+
+
+def part(due_at: datetime, first: int) -> bytes:
+    """A CSV file of people whose birthday and anniversary are one day."""
+    rows = [",".join(COLUMNS)]
+    for number in range(first, first + PART):
+        one = person(due_at, ZONES[number % len(ZONES)], number)
+        rows.append(",".join({**one, "anniversary": one["birthday"], "message_types": ";".join(TYPES)}[name] for name in COLUMNS))
+    return "\n".join([*rows, ""]).encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import psycopg
 from msgspec import Struct
+
+from tests.chaos.provider import DEDUPLICATES
 
 SENT: Final = frozenset({"message.sent.v1"})
 DOUBT: Final = "message.in_doubt.v1"
@@ -21,7 +22,7 @@ STANDING: Final = """
         SELECT DISTINCT ON (originator_id) topic, convert_from(state, 'utf8')::jsonb -> 'event' AS event
         FROM ninebell.messages WHERE topic <> ALL(%(silent)s) ORDER BY originator_id, originator_version DESC)
     SELECT count(*) FILTER (WHERE topic = ANY(%(ended)s)
-            OR topic = %(doubt)s AND (event ->> 'channel' <> ALL(%(doubt_ends)s) OR event ->> 'reason' = 'restored')),
+            OR topic = %(doubt)s AND (event ->> 'channel' <> %(keyed)s OR event ->> 'reason' = 'restored')),
         max(CASE topic WHEN 'message.failed.v1' THEN event ->> 'retry_at' END)::timestamptz
     FROM last"""
 
@@ -31,9 +32,9 @@ class Standing(Struct, frozen=True):
     retry_at: datetime | None  # the last one's of those to be tried again
 
 
-def standing_in(dsn: str, doubt_ends: Sequence[str]) -> Standing:
-    """Of all messages; `doubt_ends` are the channels by which a call in doubt is made again."""
-    names = {"silent": list(SILENT), "ended": list(ENDED), "doubt": DOUBT, "doubt_ends": list(doubt_ends)}
+def standing_in(dsn: str) -> Standing:
+    """Of all messages."""
+    names = {"silent": list(SILENT), "ended": list(ENDED), "doubt": DOUBT, "keyed": DEDUPLICATES}
     with psycopg.connect(dsn) as connection:
         row = connection.execute(STANDING, names).fetchone()
     assert row is not None

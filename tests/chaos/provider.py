@@ -23,7 +23,10 @@ from tests.provider import CUT, SILENCE, Reply, Request, answer, read_request
 
 QUICK_MS: Final = 20.0
 DEDUPLICATES: Final = "keyed"
-"""The channel by which calls with a key taken before are answered and not taken again; by any other one they are taken again."""
+CHANNELS: Final = (DEDUPLICATES, "plain")
+"""By the first, calls with a key taken before are answered and not taken again; by the other they are taken again."""
+TYPES: Final = {"BIRTHDAY": DEDUPLICATES, "ANNIVERSARY": "plain"}
+"""Which message type goes by which channel."""
 
 
 class Behaviour(Struct, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tests.chaos.database import Database
 from tests.chaos.feeder import Feeder
 from tests.chaos.outcomes import standing_in
-from tests.chaos.provider import DEDUPLICATES, Behaviour
+from tests.chaos.provider import CHANNELS, DEDUPLICATES, TYPES, Behaviour
 from tests.chaos.wrong_clock import WrongClock
 from tests.e2e.conftest import master_key
 from tests.e2e.people import this_minute
@@ -26,7 +26,7 @@ from tests.servers import is_listening, make_broker
 
 CROWD: Final = 5_000
 ROLES: Final = ("api", "projections", "planner", "worker", "worker", "dispatcher")
-CALLS_AT_ONCE: Final = 8  # a worker, so that the work lasts for some seconds
+CALLS_AT_ONCE: Final = 4  # of a worker by a channel, so that the work lasts for some seconds
 LOOK_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 120.0
 PROVIDER: Final = "tests.chaos.provider"
@@ -46,9 +46,8 @@ class Stage(Struct, frozen=True):
 class Scene:
     """Entered, everything runs; at the end, nothing does."""
 
-    def __init__(self, home: Path, stage: Stage, dice: random.Random, tell: Tell, channel: str) -> None:
-        """`channel` is the provider's name for it: by DEDUPLICATES it knows a repeat when it gets one."""
-        self.stage, self.dice, self._tell, self._channel = stage, dice, tell, channel
+    def __init__(self, home: Path, stage: Stage, dice: random.Random, tell: Tell) -> None:
+        self.stage, self.dice, self._tell = stage, dice, tell
         self.notes: list[str] = []
         self.programs: list[Program] = []
         self.began = self.ended = datetime.max.replace(tzinfo=UTC)
@@ -99,14 +98,15 @@ class Scene:
 
     def _configure(self) -> None:
         settings = self.site.data_dir.parent / "settings.toml"
-        settings.write_text(f"[channels.http]\nconcurrency = {CALLS_AT_ONCE}\n")
-        self.site.environment |= {
-            "DATABASE_URL": self.database.dsn,
-            "NINEBELL_CONFIG": str(settings),
-            "NINEBELL_CHANNEL": "http",
-            "NINEBELL_HTTP_URL": f"http://127.0.0.1:{self.site.sink_port}/{self._channel}",
-            "NINEBELL_HTTP_IDEMPOTENT": str(self._channel == DEDUPLICATES).lower(),
-        }
+        settings.write_text(
+            "".join(
+                f'[channels.{name}]\nkind = "http"\nurl = "http://127.0.0.1:{self.site.sink_port}/{name}"\n'
+                f"idempotent = {str(name == DEDUPLICATES).lower()}\nconcurrency = {CALLS_AT_ONCE}\n"
+                for name in CHANNELS
+            )
+            + "".join(f'[types.{type_}]\nchannels = ["{channel}"]\n' for type_, channel in TYPES.items())
+        )
+        self.site.environment |= {"DATABASE_URL": self.database.dsn, "NINEBELL_CONFIG": str(settings)}
 
     # what there is
 
@@ -162,8 +162,7 @@ class Scene:
 
     def until_settled(self, within: timedelta) -> bool:
         """Once every message has its outcome; False if that takes longer than it may."""
-        doubt_ends = ["http"] if self._channel == DEDUPLICATES else []
-        while (standing := standing_in(self.database.dsn, doubt_ends)).settled < CROWD:
+        while (standing := standing_in(self.database.dsn)).settled < CROWD:
             self.delivered()
             from_ = [self.ended, self.feeder.fed_at or self.ended, *([standing.retry_at] if standing.retry_at else [])]
             if datetime.now(UTC) > max(from_) + within:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Case, Times, Verdict
-from tests.chaos.provider import DEDUPLICATES, calls_in
+from tests.chaos.provider import calls_in
 from tests.chaos.scene import CROWD, Scene, Tell
 from tests.e2e.evidence import Evidence
 
@@ -52,9 +52,8 @@ def try_fault(name: str, seed: int, tell: Tell, evidence_dir: Path | None = None
     """What was found wrong is laid out in `evidence_dir`. Raises AssertionError when the scene itself could not be played."""
     fault, begun = FAULTS[name], time.monotonic()
     dice = random.Random(f"{name} {seed}")
-    channel = DEDUPLICATES if seed % 2 else "plain"
     struck_at = round(dice.uniform(EARLIEST, LATEST) * CROWD)
-    with TemporaryDirectory(prefix="ninebell-chaos-") as home, Scene(Path(home), fault.stage, dice, tell, channel) as scene:
+    with TemporaryDirectory(prefix="ninebell-chaos-") as home, Scene(Path(home), fault.stage, dice, tell) as scene:
         scene.until_delivered(struck_at)
         fault.strike(scene)
         scene.until_settled(fault.promise.within)

@@ -35,7 +35,7 @@ def person(due_at: datetime, zone: str, number: int = 0) -> dict[str, str]:
     }
 
 
-def crowd(number: int, due_at: datetime, zones: tuple[str, ...] = ZONES, first: int = 0) -> bytes:
-    """A CSV file of so many people, numbered from `first`, all due at this whole minute."""
-    people = (person(due_at, zones[index % len(zones)], index) for index in range(first, first + number))
+def crowd(number: int, due_at: datetime, zones: tuple[str, ...] = ZONES) -> bytes:
+    """A CSV file of so many people, all due at this whole minute."""
+    people = (person(due_at, zones[index % len(zones)], index) for index in range(number))
     return "\n".join([COLUMNS, *(",".join(one[column] for column in COLUMNS.split(",")) for one in people), ""]).encode()
