@@ -17,6 +17,7 @@ from application.provider_limit import Grant, ProviderLimit
 LOOK_EVERY_SECONDS: Final = 1.0
 TALLY_SECONDS: Final = 30.0
 FEWEST_CALLS: Final = 10
+MOST_CALLS: Final = 40  # the last: counted against the half minute of a herd, a provider could fail for as long again
 FAILING_SHARE: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 60.0
 NEVER: Final = float("-inf")
@@ -80,7 +81,7 @@ class ChannelGate:
         self._concurrency, self._monotonic = concurrency, monotonic
         self._state, self._read_at = ChannelState(), NEVER
         self._reading: asyncio.Task[None] | None = None
-        self._tally: deque[tuple[float, bool]] = deque()  # when a call ended, and whether it failed
+        self._tally: deque[tuple[float, bool]] = deque(maxlen=MOST_CALLS)  # when a call ended, and whether it failed
         self._throttled_at = NEVER
         self._asking: deque[tuple[int, asyncio.Future[Turn | float]]] = deque()
         self._leasing: asyncio.Task[None] | None = None

@@ -52,6 +52,13 @@ async def test_fewer_failures_than_half_open_nothing(clocked: Clocked) -> None:
     assert set(await called(clocked.gate(), *[WELL, WELL, FAILED] * 20)) == {"called"}
 
 
+async def test_a_herd_that_went_well_does_not_keep_it_from_opening(clocked: Clocked) -> None:
+    gate = clocked.gate()
+    await called(gate, *[WELL] * 1_000)
+    answers = await called(gate, *[FAILED] * 100)
+    assert answers.index("breaker_open") == 20
+
+
 async def test_failures_of_more_than_half_a_minute_ago_count_no_more(clocked: Clocked) -> None:
     gate = clocked.gate()
     await called(gate, *[FAILED] * 9)
