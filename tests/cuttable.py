@@ -19,6 +19,7 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._stranded: list[asyncio.Event] = []
         self.url = ""
 
     def cut(self) -> None:
@@ -30,26 +31,36 @@ class Wire:
         """Nothing passes, nobody is told."""
         self._flows.clear()
 
-    def resume(self) -> None:
+    def strand(self) -> None:
+        """Whoever talks now is not heard any more and not told, as when a router forgets them; new conversations flow."""
+        self._flows.clear()
+        self._stranded.append(self._flows)
+        self._flows = asyncio.Event()
         self._flows.set()
 
+    def resume(self) -> None:
+        for flows in (self._flows, *self._stranded):
+            flows.set()
+
     async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        flows = self._flows
         far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
         mine = {writer, far_writer}
         self._writers |= mine
         try:
-            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
+            await asyncio.gather(self._pass(reader, far_writer, flows), self._pass(far_reader, writer, flows))
         finally:
             self._writers -= mine
             for each in mine:
                 each.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
         with suppress(ConnectionError):
             while part := await reader.read(65536):
-                await self._flows.wait()
+                await flows.wait()
                 writer.write(part)
                 await writer.drain()
+        await flows.wait()  # the end of a conversation is news, too
         writer.close()
 
     def address(self, port: int) -> str:

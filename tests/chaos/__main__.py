@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from tests.chaos import kept
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, IN_A_NAMESPACE
 from tests.chaos.report import DOCUMENT, print_row, print_table, write_document
 from tests.e2e.processes import ROOT
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.chaos.trial import Result
 
 SEEDS_OF_THE_DOCUMENT = 3
-IN_A_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import psutil
 
@@ -14,6 +15,8 @@ from infrastructure.postgres_cluster import PostgresCluster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+DISK: Final = "400m"
 
 
 class _Cluster(PostgresCluster):
@@ -33,9 +36,12 @@ class _Cluster(PostgresCluster):
 class Database:
     """One server, at the same address whatever becomes of it."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
-        """`home` is made; a file system mounted there is filled by `fill`."""
-        home.mkdir(mode=0o711, exist_ok=True)
+    def __init__(self, home: Path, environment: Mapping[str, str], *, small_disk: bool) -> None:
+        """`home` is made; with a `small_disk` it is a file system of its own, in this process's mount namespace."""
+        home.mkdir(mode=0o711)
+        self._small_disk = small_disk
+        if small_disk:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0711", "tmpfs", str(home)], check=True)
         self._home, self._path = home, home / "postgres"
         self._cluster = _Cluster(self._path, environment)
 
@@ -80,6 +86,8 @@ class Database:
         """End it, frozen or not."""
         self.thaw()
         self._cluster.shut_down()
+        if self._small_disk:
+            subprocess.run(["umount", str(self._home)], check=True)
 
     def _signal(self, number: signal.Signals) -> None:
         """To the process that starts the others first, so that there are no new ones."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from msgspec import Struct
 
-from tests.chaos import strikes
+from tests.chaos import strikes, wrong_clock
 from tests.chaos.judge import Promise
 from tests.chaos.provider import Behaviour
 from tests.chaos.scene import Scene, Stage
@@ -22,11 +24,24 @@ class Fault(Struct, frozen=True):
     """Why it can't be tried here, if so."""
 
 
+IN_A_NAMESPACE: Final = ("unshare", "--mount", "--propagation", "private")
 CLAIMED: Final = Promise(doubt="claimed")
 FAILING_SECONDS: Final = 8.0
 HANGING_SECONDS: Final = 15.0  # longer than a call may take
 PAST_THE_LEASE_SECONDS: Final = 25.0
+PAST_A_LEADER_SECONDS: Final = 20.0  # a silent leader's standby takes over after 15
+TWO_HOURS: Final = timedelta(hours=2)
+# Due for longer than the step: what is due stays so whichever way it goes.
+CLOCKED: Final = Stage(own_clock=True, due_before=timedelta(hours=2, minutes=10))
+CLOCK: Final = Promise(within=timedelta(seconds=120))
 PAST_RECOVERY_SECONDS: Final = 35.0  # longer than lease and call time-out: others have taken over by then
+
+
+def no_namespace() -> str:
+    """Why no disk of its own can be mounted here."""
+    tried = subprocess.run([*IN_A_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else "needs the right to mount a file system in a namespace of its own (root)"
+
 
 FAULTS: Final[dict[str, Fault]] = {
     "worker-killed": Fault("kill -9 of one of two workers, started again", strikes.killed("worker"), CLAIMED),
@@ -72,6 +87,52 @@ FAULTS: Final[dict[str, Fault]] = {
         "SIGSTOP of one of two workers until others have taken over, then SIGCONT",
         strikes.frozen("worker", PAST_RECOVERY_SECONDS),
         CLAIMED,
+    ),
+    "broker-connections-frozen": Fault(
+        "the workers' connections to RabbitMQ go silent for ever, and nobody is told",
+        strikes.broker_connections_frozen,
+        stage=Stage(wired=True),
+    ),
+    "worker-frozen-in-append": Fault(
+        "SIGSTOP of a worker that holds a log's lock, for 35 s",
+        strikes.frozen_in_append("worker", PAST_RECOVERY_SECONDS),
+        CLAIMED,
+    ),
+    "dispatcher-frozen-in-append": Fault(
+        "SIGSTOP of the dispatcher that leads while it holds a log's lock, for 20 s; another stands by",
+        strikes.frozen_in_append("dispatcher", PAST_A_LEADER_SECONDS),
+        stage=Stage(standing_by=("dispatcher",)),
+    ),
+    "planner-frozen-in-append": Fault(
+        "SIGSTOP of the planner that leads while it holds a log's lock, for 20 s; another stands by",
+        strikes.frozen_in_append("planner", PAST_A_LEADER_SECONDS),
+        stage=Stage(standing_by=("planner",)),
+    ),
+    "api-frozen-in-append": Fault(
+        "SIGSTOP of the API while it holds a log's lock, for 20 s", strikes.frozen_in_append("api", PAST_A_LEADER_SECONDS)
+    ),
+    "projections-frozen": Fault(
+        "SIGSTOP of the projections, which append nothing, for 20 s", strikes.frozen("projections", PAST_A_LEADER_SECONDS)
+    ),
+    "database-disk-full": Fault(
+        "not a byte is left on the database's disk for 15 s",
+        strikes.database_disk_full(15),
+        stage=Stage(small_disk=True),
+        hindrance=no_namespace,
+    ),
+    "clock-ahead": Fault(
+        "the wall clock of our processes and the database's is put 2 h ahead",
+        strikes.clock_stepped(TWO_HOURS),
+        CLOCK,
+        CLOCKED,
+        wrong_clock.hindrance,
+    ),
+    "clock-back": Fault(
+        "the wall clock of our processes and the database's is put 2 h back",
+        strikes.clock_stepped(-TWO_HOURS),
+        CLOCK,
+        CLOCKED,
+        wrong_clock.hindrance,
     ),
     "two-of-each": Fault("a second dispatcher and a second planner are started", strikes.joined_by("dispatcher", "planner")),
 }

@@ -18,6 +18,7 @@ from tests.chaos.database import Database
 from tests.chaos.feeder import Feeder
 from tests.chaos.outcomes import standing_in
 from tests.chaos.provider import CHANNELS, DEDUPLICATES, TYPES, Behaviour
+from tests.chaos.wire import LaidWire
 from tests.chaos.wrong_clock import WrongClock
 from tests.e2e.conftest import master_key
 from tests.e2e.people import this_minute
@@ -29,6 +30,8 @@ ROLES: Final = ("api", "projections", "planner", "worker", "worker", "dispatcher
 CALLS_AT_ONCE: Final = 4  # of a worker by a channel, so that the work lasts for some seconds
 LOOK_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 120.0
+LONGEST_RETRY: Final = timedelta(minutes=6)
+"""Nobody waits longer for messages that are to be tried again."""
 PROVIDER: Final = "tests.chaos.provider"
 
 Tell = Callable[[str], None]
@@ -40,6 +43,7 @@ class Stage(Struct, frozen=True):
     standing_by: tuple[str, ...] = ()  # roles that have a second process from the start
     own_clock: bool = False
     small_disk: bool = False  # the database's, in a file system of its own
+    wired: bool = False  # the workers talk to the broker over a wire
     due_before: timedelta = timedelta()  # how long ago all was due
 
 
@@ -52,12 +56,12 @@ class Scene:
         self.programs: list[Program] = []
         self.began = self.ended = datetime.max.replace(tzinfo=UTC)
         self._taken = 0
-        self.clock_step = timedelta()
         self._held = ExitStack()
         self.broker = make_broker()
-        self.clock = WrongClock(home) if stage.own_clock else None
-        clock: Mapping[str, str] = self.clock.environment if self.clock else {}
-        self.database = Database(home / "database", clock)
+        self.wire = LaidWire(self.broker.url)
+        self.clock = WrongClock(home)
+        clock: Mapping[str, str] = self.clock.environment if stage.own_clock else {}
+        self.database = Database(home / "database", clock, small_disk=stage.small_disk)
         self.site = Site(home, AMQP_URL=self.broker.url, NINEBELL_MASTER_KEY=master_key(), **clock)
         self.site.data_dir.mkdir()
         self.calls_file = self.site.data_dir / "calls.jsonl"
@@ -82,6 +86,7 @@ class Scene:
             self._held.callback(self.database.close)
             self.database.start()
             self._configure()
+            self._held.enter_context(self.wire)
             self._held.enter_context(self.site)
             self.start_provider()
             for role in (*ROLES[:-1], *self.stage.standing_by):
@@ -110,9 +115,10 @@ class Scene:
 
     # what there is
 
-    def start(self, role: str, **environment: str) -> Program:
+    def start(self, role: str) -> Program:
         """Another process of this role."""
-        program = self.site.start("run", role, **environment)
+        by_wire = {"AMQP_URL": self.wire.url} if self.stage.wired and role == "worker" else {}
+        program = self.site.start("run", role, **by_wire)
         self.programs.append(program)
         return program
 
@@ -122,6 +128,10 @@ class Scene:
     def one(self, role: str) -> Program:
         """Any of them, by the dice."""
         return self.dice.choice(self.all(role))
+
+    def leader(self, role: str) -> Program:
+        """The one that leads, the others stand by."""
+        return next(program for program in self.all(role) if "leading in epoch" in program.logged)
 
     def kill(self, program: Program) -> None:
         """kill -9; whoever supervises it starts it again."""
@@ -164,8 +174,8 @@ class Scene:
         """Once every message has its outcome; False if that takes longer than it may."""
         while (standing := standing_in(self.database.dsn)).settled < CROWD:
             self.delivered()
-            from_ = [self.ended, self.feeder.fed_at or self.ended, *([standing.retry_at] if standing.retry_at else [])]
-            if datetime.now(UTC) > max(from_) + within:
+            waits = [self.ended, self.feeder.fed_at or self.ended, *([standing.retry_at] if standing.retry_at else [])]
+            if datetime.now(UTC) > min(max(waits), self.ended + LONGEST_RETRY) + within:
                 return False
             time.sleep(LOOK_SECONDS)
         return True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
+from tests.chaos.in_append import stop_in_append
 from tests.chaos.provider import Behaviour
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     Strike = Callable[[Scene], None]
 
 WELL: Final = Behaviour()
+CATCH_SECONDS: Final = 10.0
 
 
 def killed(*roles: str) -> Strike:
@@ -106,6 +109,45 @@ def frozen(role: str, seconds: float) -> Strike:
             program.send(signal.SIGSTOP)
             scene.hold(seconds)
             program.send(signal.SIGCONT)
+
+    return strike
+
+
+def frozen_in_append(role: str, seconds: float) -> Strike:
+    """With the lock of a log in its hands."""
+
+    def strike(scene: Scene) -> None:
+        program = scene.leader(role) if role in scene.stage.standing_by else scene.one(role)
+        with scene.stricken():
+            if not stop_in_append(scene.database.dsn, program, CATCH_SECONDS):
+                scene.notes.append(f"not stopped inside an append: none was caught within {CATCH_SECONDS:.0f} s")
+            scene.hold(seconds)
+            program.send(signal.SIGCONT)
+
+    return strike
+
+
+def broker_connections_frozen(scene: Scene) -> None:
+    """The workers': for ever, but for new ones."""
+    with scene.stricken():
+        scene.wire.strand()
+
+
+def database_disk_full(seconds: float) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.database.fill()
+            scene.hold(seconds)
+            scene.database.make_room()
+            scene.database.start()
+
+    return strike
+
+
+def clock_stepped(by: timedelta) -> Strike:
+    def strike(scene: Scene) -> None:
+        with scene.stricken():
+            scene.clock.step(by)
 
     return strike
 

@@ -67,7 +67,7 @@ def _judged(scene: Scene, fault: Fault, evidence_dir: Path | None) -> Verdict:
     died = [f"run {' '.join(program.words[1:])} ended by itself" for program in scene.programs if not program.running]
     audit = scene.site.run("audit", "--json")
     times = Times(due_at=scene.due_at, began=scene.began, ended=scene.ended)
-    evidence = Evidence(scene.database.dsn, scene.calls_file, scene.clock_step)
+    evidence = Evidence(scene.database.dsn, scene.calls_file, scene.clock.by)
     case = Case(evidence, calls_in(scene.calls_file), times, fault.promise, CROWD)
     verdict = case.verdict(json.loads(audit.printed))
     verdict = msgspec.structs.replace(verdict, wrong=[*verdict.wrong, *died])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 LIBRARIES: Final = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")))
-NO_LIBRARY: Final = "needs libfaketime (on Debian: apt-get install libfaketime)"
 
 
 def library() -> Path | None:
@@ -16,18 +15,21 @@ def library() -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
+def hindrance() -> str:
+    """What is missing here."""
+    return "" if library() else "needs libfaketime (on Debian: apt-get install libfaketime)"
+
+
 class WrongClock:
     """Of all processes started with its environment; right until it is stepped. Monotonic clocks are left alone."""
 
     def __init__(self, home: Path) -> None:
-        """Raises LookupError where the library is missing."""
         self._file = home / "clock"
         self._file.write_text("+0\n")
         self._file.chmod(0o644)  # the server's own user reads it, too
-        if (found := library()) is None:
-            raise LookupError(NO_LIBRARY)
+        self.by = timedelta()
         self.environment = {
-            "LD_PRELOAD": str(found),
+            "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",  # seconds until the file is read again
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -36,4 +38,5 @@ class WrongClock:
 
     def step(self, by: timedelta) -> None:
         """Seen by every process within a second."""
+        self.by = by
         self._file.write_text(f"{by.total_seconds():+.0f}\n")

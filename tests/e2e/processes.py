@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -191,12 +191,14 @@ def until(what: str, found: Callable[[], T], seconds: float = PATIENCE_SECONDS, 
 
 
 def asked(port: int, method: str, path: str, content: bytes, headers: dict[str, str]) -> Answer:
-    """What a server of this machine answers. Raises OSError where nobody does."""
+    """What a server of this machine answers. Raises OSError where nobody does, or not to the end."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, content or None, headers)
         response = connection.getresponse()
         raw = response.read()
+    except HTTPException as error:
+        raise ConnectionResetError from error
     finally:
         connection.close()
     is_json = "json" in response.headers.get("Content-Type", "")
