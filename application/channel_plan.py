@@ -60,6 +60,10 @@ class ChannelPlan:
     def channels(self) -> tuple[ChannelTraits, ...]:
         return tuple(self._channels.values())
 
+    @property
+    def longest_call_seconds(self) -> float:
+        return max(channel.call_timeout_seconds for channel in self.channels)
+
     def traits(self, channel: str) -> ChannelTraits:
         """Raises KeyError."""
         return self._channels[channel]

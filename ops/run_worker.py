@@ -5,7 +5,8 @@ from typing import Final
 
 from application.delivery_ports import Channel
 from ops.running import Pause, Stop
-from ops.wiring import Parts, deliverer, liveness, senders
+from ops.wiring import Parts
+from ops.worker_wiring import deliverer, liveness, senders
 
 PREFETCH: Final = 50  # send commands, over five regions
 FINISH_WITHIN_SECONDS: Final = 28.0  # of the 30 that a stop may take: the last answers have to be recorded

@@ -191,6 +191,6 @@ def is_capped(settings: Settings) -> bool:
 def _cap(settings: Settings, database: Database, keyring: Keyring) -> AddressCap | None:
     if not is_capped(settings):
         return None
-    from ops.wiring import address_cap  # with it comes everything that a simulation does without
+    from ops.worker_wiring import address_cap  # with it comes everything that a simulation does without
 
     return address_cap(settings, database, keyring)

@@ -1,9 +1,5 @@
-"""Composition root: the one file that names concrete classes. Built plainly, top to bottom; building touches no network."""
+"""Composition root: with `ops/worker_wiring.py` it names the concrete classes. Built plainly, top to bottom, on no network."""
 
-import os
-import random
-import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,11 +12,9 @@ from typing import Any, Final, Self
 from uuid_utils.compat import uuid7
 
 from api.service import Service
-from application.address_cap import KEPT, AddressCap
-from application.channel_gate import ChannelGate
+from application.address_cap import KEPT
 from application.channel_plan import ChannelPlan
-from application.deliver_messages import Deliverer
-from application.delivery_ports import Bus, Channel, Liveness
+from application.delivery_ports import Bus
 from application.dispatch_messages import Dispatcher
 from application.edit_templates import EditTemplates
 from application.plan_messages import Planner, horizon
@@ -33,9 +27,6 @@ from application.retry_parked import RetryParked
 from domain.message_type import MessageTypes
 from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
-from infrastructure.channel_states import PostgresChannels
-from infrastructure.channels.http import HttpChannel
-from infrastructure.channels.smtp import SmtpChannel
 from infrastructure.clock import DatabaseClock
 from infrastructure.database import Database
 from infrastructure.derivation_tables import moved_by_tzdata
@@ -49,21 +40,18 @@ from infrastructure.leader import Elector
 from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.partitions import ensure_partitions
-from infrastructure.pauses import WatchedPostgresPauses
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.schema import migrate
-from infrastructure.template_tables import PostgresTemplates, RememberedTexts
+from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
 from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
-from infrastructure.worker_liveness import WorkerLiveness
-from ops.channel_settings import ChannelInUse, SmtpSettings
 from ops.installation import Installation
 from ops.message_types import message_types
 from ops.plugins import registered
-from ops.settings import Settings, WrongSettings
+from ops.settings import Settings
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
 
@@ -239,7 +227,7 @@ def recovery(parts: Parts, elector: Elector) -> Recovery:
         parts.channels,
         uuid7,
         lease_seconds=parts.settings.lease_seconds,
-        call_timeout_seconds=_longest_call_seconds(parts),
+        call_timeout_seconds=parts.channels.longest_call_seconds,
     )
 
 
@@ -254,93 +242,6 @@ def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:
 def channel_plan(settings: Settings) -> ChannelPlan:
     by_type = {name: said.channels for name, said in settings.types.items() if said.channels}
     return ChannelPlan([channel.traits for channel in settings.channels_in_use], by_type)
-
-
-def senders(parts: Parts) -> list[Channel]:
-    """Who speaks to each provider. Raises WrongSettings where a password can't be read."""
-    return [_sender(channel, parts) for channel in parts.settings.channels_in_use]
-
-
-def _sender(channel: ChannelInUse, parts: Parts) -> Channel:
-    traits, smtp = channel.traits, channel.smtp
-    if smtp is not None:
-        return SmtpChannel(
-            channel.name,
-            host=smtp.host,
-            port=smtp.port,
-            user=smtp.user,
-            password=_password(channel.name, smtp),
-            tls=smtp.tls,
-            sender=smtp.sender,
-            concurrency=traits.concurrency,
-            call_timeout_seconds=traits.call_timeout_seconds,
-            now=parts.clock.now,
-        )
-    return HttpChannel(  # the sink speaks HTTP as well
-        channel.name,
-        channel.url,
-        idempotent=traits.idempotent,
-        bulk=traits.bulk,
-        concurrency=traits.concurrency,
-        call_timeout_seconds=traits.call_timeout_seconds,
-        askable=traits.askable,
-    )
-
-
-def _password(channel: str, smtp: SmtpSettings) -> str | None:
-    try:
-        return smtp.password
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongSettings(f"channels.{channel}.smtp.password_file: {smtp.password_file} can't be read: {error}") from error
-
-
-def _longest_call_seconds(parts: Parts) -> float:
-    return max(channel.call_timeout_seconds for channel in parts.channels.channels)
-
-
-def liveness(parts: Parts) -> WorkerLiveness:
-    return WorkerLiveness(
-        parts.database,
-        f"{socket.gethostname()}-{os.getpid()}",
-        lease_seconds=parts.settings.lease_seconds,
-        call_timeout_seconds=_longest_call_seconds(parts),
-    )
-
-
-def deliverer(parts: Parts, channel: Channel, liveness: Liveness) -> Deliverer:
-    texts = RememberedTexts(PostgresTemplates(parts.database).newest, parts.types).render
-    only_to = parts.settings.only_to
-    cap = address_cap(parts.settings, parts.database, parts.keyring)
-    traits = parts.channels.traits(channel.name)
-    gate = ChannelGate(
-        channel.name,
-        PostgresChannels(parts.database),
-        limit=traits.limit,
-        concurrency=channel.concurrency,
-        monotonic=time.monotonic,
-    )
-    next_channel = partial(parts.channels.next_channel, channel=channel.name)
-    return Deliverer(
-        parts.store,
-        channel,
-        parts.types,
-        parts.clock,
-        liveness,
-        gate,
-        random.random,
-        only_to,
-        texts,
-        cap,
-        next_channel,
-        traits.key_lifetime if traits.idempotent else None,
-        WatchedPostgresPauses(parts.database),
-    )
-
-
-def address_cap(settings: Settings, database: Database, keyring: Keyring) -> AddressCap | None:
-    """None where no type has a cap, so that nobody asks."""
-    most = {name: said.per_address_per_day for name, said in settings.types.items() if said.per_address_per_day is not None}
-    return AddressCap(most, PostgresAddresses(database, keyring)) if most else None
 
 
 def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:

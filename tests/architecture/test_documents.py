@@ -103,3 +103,11 @@ def test_every_command_in_the_readme_runs(tmp_path: Path) -> None:
     with running_ninebell(environment, log):
         run = subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}\n--- make run:\n{log.read_text()}"
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    records = sorted((ROOT / "docs" / "decisions").iterdir())
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers == list(range(1, len(records) + 1))
+    titles = [record.read_text().split("\n", 1)[0] for record in records]
+    assert all(title.startswith(f"# {number}. ") for number, title in zip(numbers, titles, strict=True)), titles
