@@ -29,8 +29,8 @@ check: .venv/dev.stamp  ## lint, formatting, types and layers
 bench: .venv/runtime.stamp  ## measure messages per second on this machine
 	@$(BIN)/python -m ops.bench
 
-prove: .venv/dev.stamp  ## prove the calendar in full: every zone, any life, a decade (minutes)
-	@$(BIN)/python -m tests.prove
+prove: .venv/dev.stamp  ## prove the calendar in full, going on where it was stopped; AFRESH=1 begins anew (minutes)
+	@$(BIN)/python -m tests.prove $(if $(AFRESH),--afresh)
 
 chaos: .venv/dev.stamp broker  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
 	@$(BIN)/python -m tests.chaos --fault '$(FAULT)' --seed '$(SEED)'
@@ -43,7 +43,7 @@ broker:  ## see to a RabbitMQ for the tests: AMQP_URL, Docker, or a package
 	@sh tests/broker.sh
 
 clean:  ## remove what was made here, except the data in ./.ninebell
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .make dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

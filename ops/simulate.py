@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -36,11 +36,12 @@ def simulate(
     changes: Path | None = None,
     picture: Path | None = None,
     processes: int | None = None,
+    tell: Callable[[float], None] | None = None,
 ) -> int:
     """Live through the local dates [start, end) and write what became of each occasion to `out`; always 0.
 
     `picture` is a PNG of the same, a heat map of days by UTC hours. In how many processes makes no difference to either; if not
-    told, as many as are of use.
+    told, as many as are of use. `tell` takes which part of the span was lived since the last time.
 
     Raises WrongSettings for a wrong range, option or file.
     """
@@ -53,7 +54,7 @@ def simulate(
     told = tuple(read_changes(changes, partial(_tell, changes.name))) if changes else ()
     span = Span(people=people, start=start, end=end, outage=down, changes=told)
     with _terminated_in_order(), _bar() as bar:
-        lived = live_in(processes or processes_for(settings, span), settings, span, _Reporting(people.name, bar))
+        lived = live_in(processes or processes_for(settings, span), settings, span, _Reporting(people.name, bar, tell))
     for _, refused in sorted((one for part in lived for one in part.refused), key=lambda one: one[0]):
         _tell(changes.name if changes else "", refused)
     rows = in_order(row for part in lived for row in part.rows)
@@ -71,15 +72,17 @@ def simulate(
 class _Reporting:
     """Wrong lines on standard error, and a bar that first waits and then fills."""
 
-    def __init__(self, file: str, bar: Progress) -> None:
-        self._file, self._bar = file, bar
+    def __init__(self, file: str, bar: Progress, tell: Callable[[float], None] | None) -> None:
+        self._file, self._bar, self._tell = file, bar, tell
         self._task = bar.add_task("checking lines", total=None)
 
     def __call__(self, told: float | Rejection) -> None:
         if isinstance(told, Rejection):
             _tell(self._file, told)
-        else:
-            self._bar.update(self._task, description="living", total=1.0, advance=told)
+            return
+        self._bar.update(self._task, description="living", total=1.0, advance=told)
+        if self._tell:
+            self._tell(told)
 
 
 def _tell(file: str, rejection: Rejection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ import msgspec
 
 from tests.chaos.trial import Result
 from tests.e2e.processes import ROOT
+from tests.fingerprint import fingerprint_of
 
 HOME: Final = ROOT / ".make" / "chaos"
 TREE: Final = (
@@ -30,11 +30,7 @@ TREE: Final = (
 @cache
 def fingerprint() -> str:
     """Of everything that a result depends on."""
-    found = hashlib.sha256()
-    for path in sorted(file for part in TREE for file in _files(ROOT / part)):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
-    return found.hexdigest()[:16]
+    return fingerprint_of(TREE)
 
 
 def file_of(fault: str, seed: int) -> Path:
@@ -48,9 +44,3 @@ def result_of(fault: str, seed: int) -> Result | None:
     """None if it has to be tried."""
     file = file_of(fault, seed)
     return msgspec.json.decode(file.read_bytes(), type=Result) if file.exists() else None
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]

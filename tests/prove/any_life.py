@@ -78,6 +78,8 @@ LIVES: Final = st.builds(
     ),
     outages=st.lists(st.tuples(NEAR, st.integers(1, 72).map(lambda hours: timedelta(hours=hours))), max_size=2),
 )
+SLICES: Final = tuple(map(str, range(1, 21)))
+LIVES_A_SLICE: Final = 100
 ENDED_OTHERWISE: Final = ("cancelled", "expired", "abandoned", "in_doubt")
 LONGEST_AHEAD: Final = timedelta(days=4)
 
@@ -155,3 +157,10 @@ def try_lives(examples: int, start_from: int, tell: Callable[[], Any] = lambda: 
 
     any_life()
     return found
+
+
+def prove_slice(number: str) -> Counter[str]:
+    """A hundred lives, other ones for each number; `lives` counts them."""
+    lived_through: Counter[str] = Counter()
+    ended = try_lives(LIVES_A_SLICE, int(number), lambda: lived_through.update(lives=1))
+    return ended + lived_through
