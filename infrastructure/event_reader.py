@@ -1,6 +1,6 @@
 """What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -62,6 +62,11 @@ STRETCH: Final[dict[Log, str]] = {
                CASE WHEN topic <> ALL(%b) THEN state END, NULL
         FROM dispatches WHERE notification_id > %b ORDER BY notification_id LIMIT %b""",
 }
+STREAM_AT: Final[dict[Log, str]] = {
+    "users": "SELECT originator_id FROM users WHERE notification_id = %b",
+    "messages": "SELECT originator_id FROM messages WHERE notification_id = %b",
+    "dispatches": "SELECT originator_id FROM dispatches WHERE notification_id = %b",
+}
 LAST_GIVEN: Final[dict[Log, str]] = {
     "users": "SELECT last_value FROM users_position",
     "messages": "SELECT last_value FROM messages_position",
@@ -110,6 +115,15 @@ class EventReading:
         cursor.execute(HISTORY[log], (stream_id,), prepare=True)
         decode = self._decoder()
         return [_recorded(row, decode(row[4], row[5], row[6], row[1])) for row in cursor]
+
+    def since(self, cursor: Cursor[Row], log: Log, position: int, until: int, without: Collection[int]) -> list[Recorded[Event]]:
+        """The event at a position and those that its stream has said after it, up to `until`; but for some. Raises Unreadable."""
+        cursor.execute(STREAM_AT[log], (position,), prepare=True)
+        decode = self._decoder()
+        found = cursor.fetchone()
+        rows = cursor.execute(HISTORY[log], (found[0],), prepare=True) if found else ()
+        wanted = [row for row in rows if position <= row[0] <= until and row[0] not in without]
+        return [_recorded(row, decode(row[4], row[5], row[6], row[1])) for row in wanted]
 
     def stretch(
         self,

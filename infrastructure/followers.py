@@ -16,9 +16,9 @@ from projections.registry import PROJECTIONS
 Kind = Literal["projection", "process manager"]
 PLANNER: Final = "planner"
 PARKED: Final = """
-    SELECT follower, count(*) FROM
+    SELECT CASE WHEN follower IN ('recovery', 'worker') THEN 'dispatcher' ELSE follower END, count(*) FROM
         (SELECT follower FROM parked_events UNION ALL SELECT 'planner' FROM parked_types) AS parked
-    GROUP BY follower"""
+    GROUP BY 1"""
 FIRST_WAIT_SECONDS: Final = 0.005
 LONGEST_WAIT_SECONDS: Final = 0.1
 
@@ -33,7 +33,7 @@ class Follower(Struct, frozen=True, kw_only=True):
     head: int
     lag_events: int  # at most: positions may have gaps
     lag_seconds: float  # since the oldest event not read yet was recorded; 0 when there is none
-    parked: int  # events it could not apply; of the planner also people whom a message type failed on
+    parked: int  # what it left alone; of the planner also people whom a message type failed on, of the dispatcher all its role's
 
 
 class Reading(Struct, frozen=True):

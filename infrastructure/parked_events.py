@@ -44,6 +44,17 @@ def park_broken(cursor: Cursor[Any], follower: str, log: Log, broken: Sequence[B
             logger.error("%s leaves %s of %s alone, from version %d on: %s", follower, one.stream_id, log, one.version, one.error)
 
 
+def parked_at(cursor: Cursor[Any], follower: str, log: Log) -> set[int]:
+    """The positions of all that a follower went past."""
+    cursor.execute("SELECT position FROM parked_events WHERE follower = %b AND log = %b", (follower, log))
+    return {position for (position,) in cursor}
+
+
+def unpark(cursor: Cursor[Any], follower: str, log: Log, position: int) -> None:
+    """It was applied after all."""
+    cursor.execute("DELETE FROM parked_events WHERE follower = %b AND log = %b AND position = %b", (follower, log, position))
+
+
 def last_version(cursor: Cursor[Any], log: Log, stream_id: UUID) -> int:
     """Of the stream as it stands; 0 where there is none."""
     cursor.execute(LAST_VERSION[log], (stream_id,))

@@ -14,10 +14,11 @@ from psycopg import sql
 from application.ports import PositionLost, Recorded, StoreUnavailable
 from domain.event import stored_name
 from domain.message_id import occasion_of
+from infrastructure.event_mapper import Unreadable
 from infrastructure.event_reader import ParkedEvent
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.notifications import Listener
-from infrastructure.parked_events import park
+from infrastructure.parked_events import park, parked_at, unpark
 from infrastructure.partitions import ensure_partitions
 from infrastructure.user_sealer import UserSealer
 from infrastructure.work import move_positions
@@ -38,6 +39,8 @@ POISON: Final = (
     TypeError,
     ValueError,
 )
+
+POSITION: Final = "SELECT position FROM positions WHERE follower = %s AND log = %s AND version = %s FOR UPDATE"
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +90,32 @@ class Projector:
             return 0
         self._position = position
         return len(stretch.events)
+
+    def retry(self, position: int) -> str | None:
+        """Apply an event after all that was gone past, if it still is; the error if it fails again.
+
+        Where a row is what its stream says, so is all that the stream has said since: the last word stays the last.
+        Raises StoreUnavailable.
+        """
+        name, log, version = self._key
+        try:
+            with self._database.transaction() as cursor:
+                # The runner waits here, as do others who retry.
+                cursor.execute(POSITION, (name, log, version))
+                [(read_to,)] = cursor.fetchall()
+                parked = parked_at(cursor, name, log)
+                if position not in parked:
+                    return None
+                until = position if self.projection.adds_up else read_to
+                events = self._store.reading.since(cursor, log, position, until, parked - {position})
+                wanted = [event for event in events if type(event.event) in self.projection.kinds]
+                self._make_room(wanted)
+                if wanted:
+                    self.projection.project(cursor, wanted, UserSealer(self._store.keyring, cursor))
+                unpark(cursor, name, log, position)
+        except (Unreadable, *POISON) as error:
+            return error.error if isinstance(error, Unreadable) else _code(error)
+        return None
 
     def run(self, stop: Signal, listener: Listener) -> None:
         """Keep the read model up to date until told to stop, through any outage of the database."""
@@ -172,5 +201,8 @@ def _occasion(recorded: Recorded[Any]) -> date | None:
 
 
 def _parked(recorded: Recorded[Any], error: Exception) -> ParkedEvent:
-    code = ":".join(filter(None, (type(error).__name__, getattr(error, "sqlstate", None))))  # its text can quote data
-    return ParkedEvent(recorded.position, stored_name(type(recorded.event)), code)
+    return ParkedEvent(recorded.position, stored_name(type(recorded.event)), _code(error))
+
+
+def _code(error: Exception) -> str:
+    return ":".join(filter(None, (type(error).__name__, getattr(error, "sqlstate", None))))  # its text can quote data

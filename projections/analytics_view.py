@@ -146,5 +146,6 @@ ANALYTICS_VIEW: Final = Projection(
     kinds=frozenset(get_args(ScheduledMessageEvent)),
     tables=("analytics_transitions", "analytics_lateness"),
     create=CREATE,
+    adds_up=True,
     project=project,
 )

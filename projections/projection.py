@@ -39,6 +39,7 @@ class Projection(Struct, frozen=True, kw_only=True):
     tables: tuple[LiteralString, ...]  # what it owns
     create: LiteralString  # makes tables and indexes that are not there yet
     monthly: tuple[LiteralString, ...] = ()  # those of its tables that are partitioned by month on the message ID
+    adds_up: bool = False  # each event counts by itself; else a row is what its whole stream says, the last word last
     fillfactor: int = 100  # of the monthly tables' pages, in percent; what is left free takes the rows' next versions
     project: Callable[[Cursor, Sequence[Recorded[Any]], Sealer], None]
     """Brings the rows in line with one more batch of the log, in the caller's transaction. Events come once, in order."""

@@ -14,8 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from application.ports import Group, Log, NewEvents, Origin, Position, Recorded, StoreUnavailable
-from domain.event import Event
+from domain.event import Event, stored_name
 from domain.message_id import message_id
+from domain.user import TimezoneChanged
 from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
@@ -163,6 +164,95 @@ def test_an_event_of_an_unknown_name_is_parked_and_the_rest_goes_on(store: Postg
     drain(prepared(store, ANALYTICS_VIEW))
     assert parked(store) == [("analytics_view", "messages", "message.sung.v1", "unknown")]
     assert counted(store) == {"scheduled": 2}
+
+
+STORY = (SCHEDULED, REQUESTED, SENT)
+
+
+def spoilt(store: PostgresEventStore, projection: Projection, which: int) -> Projector:
+    """All is read, but for one event of the first of two messages, which could not be read at the time."""
+    tell(store, "messages", *messages(1, 2, *STORY[1:]))
+    state = swap(store, which + 1, "message.sung.v9", b"{}")
+    projector = prepared(store, projection, batch=2)
+    drain(projector)
+    assert [row[2] for row in parked(store)] == ["message.sung.v9"]
+    swap(store, which + 1, stored_name(type(STORY[which])), state)
+    return projector
+
+
+def swap(store: PostgresEventStore, position: int, topic: str, state: bytes) -> bytes:
+    """What stood there."""
+    with store.database.cursor() as cursor:
+        [(before,)] = cursor.execute("SELECT state FROM messages WHERE notification_id = %s", [position]).fetchall()
+        cursor.execute("UPDATE messages SET topic = %s, state = %s WHERE notification_id = %s", (topic, state, position))
+    return bytes(before)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("name", ["message_log", "messages_by_timezone", "analytics_view"])
+def test_an_event_applied_after_all_leaves_the_rows_as_if_nothing_had_been(
+    store: PostgresEventStore, name: str, which: int
+) -> None:
+    projection = PROJECTIONS[name]
+    projector = spoilt(store, projection, which)
+    assert projector.retry(which + 1) is None
+    assert projector.retry(which + 1) is None, "again is harmless"
+    assert parked(store) == []
+    retried = rows(store, projection)
+    with store.database.cursor() as cursor:
+        cursor.execute("DELETE FROM positions WHERE follower = %s", [name])
+    drain(prepared(store, projection))
+    assert rows(store, projection) == retried
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_that_were_gone_past_in_one_story_either_may_be_applied_first(store: PostgresEventStore, first: int) -> None:
+    tell(store, "messages", *messages(1, 1, *STORY[1:]))
+    states = {position: swap(store, position, "message.sung.v9", b"{}") for position in (1, 2)}
+    projector = prepared(store, MESSAGE_LOG)
+    drain(projector)
+    for position, state in states.items():
+        swap(store, position, stored_name(type(STORY[position - 1])), state)
+    assert [projector.retry(position) for position in (first, 3 - first)] == [None, None]
+    with store.database.cursor() as cursor:
+        assert {status: count for status, count in message_log.totals(cursor).items() if count} == {"sent": 1}
+
+
+def test_what_still_can_not_be_read_does_not_keep_the_event_before_it(store: PostgresEventStore) -> None:
+    tell(store, "messages", *messages(1, 1, *STORY[1:]))
+    states = {position: swap(store, position, "message.sung.v9", b"{}") for position in (1, 2)}
+    projector = prepared(store, MESSAGE_LOG)
+    drain(projector)
+    swap(store, 1, stored_name(type(SCHEDULED)), states[1])
+    assert [projector.retry(position) for position in (1, 2)] == [None, "unknown"]
+    assert len(parked(store)) == 1
+
+
+def test_an_event_that_fails_again_stays_where_it_was(store: PostgresEventStore) -> None:
+    streams = messages(1, 2)
+    streams[0] = (streams[0][0], [replace(SCHEDULED, message_type="BIRTH\x00DAY")])
+    tell(store, "messages", *streams)
+    projector = prepared(store, MESSAGE_LOG)
+    drain(projector)
+    assert projector.retry(1) == "UntranslatableCharacter:22P05"
+    assert len(parked(store)) == 1
+    with store.database.cursor() as cursor:
+        assert message_log.totals(cursor)["scheduled"] == 1
+
+
+def test_a_person_who_could_not_be_read_is_shown_after_all(store: PostgresEventStore) -> None:
+    tell(store, "users", (UUID(int=1), [ADA, TimezoneChanged("Asia/Tokyo")]))
+    with store.database.cursor() as cursor:
+        cursor.execute("UPDATE users SET topic = 'user.sung.v9' WHERE notification_id = 1")
+    projector = prepared(store, USERS_VIEW)
+    drain(projector)
+    with store.database.cursor() as cursor:
+        cursor.execute("UPDATE users SET topic = %s WHERE notification_id = 1", [stored_name(type(ADA))])
+    assert projector.retry(1) is None
+    with store.database.cursor() as cursor:
+        seen = users_view.one(cursor, UserSealer(store.keyring, cursor), UUID(int=1))
+    assert seen
+    assert (seen.user.first_name, seen.user.timezone) == (ADA.first_name, "Asia/Tokyo")
 
 
 def failing_once(projection: Projection, error: Exception) -> Projection:
