@@ -36,7 +36,7 @@ def readyz(call: Call[NoParameters]) -> Response:
 
 def metrics(call: Call[NoParameters]) -> Response:
     """This process's own metrics and what all of them share, in Prometheus' text format."""
-    registries = (REGISTRY, _lags(call), _moved(call), _measures(call))
+    registries = (REGISTRY, _lags(call), _moved(call), _measures(call), _dead(call))
     return Response(b"".join(map(generate_latest, registries)), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -49,11 +49,18 @@ def _measures(call: Call[NoParameters]) -> CollectorRegistry:
     return registry
 
 
+def _dead(call: Call[NoParameters]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    if (dead := call.service.dead_commands()) is not None:
+        Gauge("ninebell_dead_commands", "Send commands that no worker could take", registry=registry).set(dead)
+    return registry
+
+
 def _lags(call: Call[NoParameters]) -> CollectorRegistry:
     registry = CollectorRegistry()
     events = Gauge("ninebell_follower_lag_events", "Events not read yet", ["follower"], registry=registry)
     seconds = Gauge("ninebell_follower_lag_seconds", "Age of the oldest of them", ["follower"], registry=registry)
-    parked = Gauge("ninebell_follower_parked_events", "Events it could not apply", ["follower"], registry=registry)
+    parked = Gauge("ninebell_parked", "What it left alone: ninebell parked list", ["follower"], registry=registry)
     for follower in followers(call):
         events.labels(follower.name).set(follower.lag_events)
         seconds.labels(follower.name).set(follower.lag_seconds)

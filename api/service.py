@@ -76,6 +76,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """What there is to watch. Raises StoreUnavailable."""
     notes: Callable[[], Sequence[str]] = lambda: ()
     """What a person should see to, though everything runs. Raises StoreUnavailable."""
+    dead_commands: Callable[[], int | None] = lambda: None
+    """How many send commands no worker could take; None where nobody can tell."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

@@ -62,6 +62,9 @@ class Bus(Protocol):
     async def depth(self, channel: str) -> int:
         """Commands waiting, over all regions."""
 
+    async def dead(self) -> int:
+        """Commands that nobody could take, kept for a person to see. Raises BusUnavailable."""
+
 
 class BusUnavailable(Exception):
     """The broker did not confirm: not reachable, or it refused."""

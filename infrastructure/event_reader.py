@@ -111,10 +111,16 @@ class EventReading:
         return self._load(cursor, "dispatches", ids, dispatch.evolve)
 
     def history(self, cursor: Cursor[Row], log: Log, stream_id: UUID) -> list[Recorded[Event]]:
-        """A stream's events, oldest first. Raises Unreadable."""
+        """A stream's events, oldest first. Raises BrokenStreams."""
         cursor.execute(HISTORY[log], (stream_id,), prepare=True)
         decode = self._decoder()
-        return [_recorded(row, decode(row[4], row[5], row[6], row[1])) for row in cursor]
+        events: list[Recorded[Event]] = []
+        try:
+            for row in cursor:
+                events.append(_recorded(row, decode(row[4], row[5], row[6], row[1])))
+        except Unreadable as error:
+            raise BrokenStreams(log, [Broken(stream_id, row[2], error.error)]) from error
+        return events
 
     def since(self, cursor: Cursor[Row], log: Log, position: int, until: int, without: Collection[int]) -> list[Recorded[Event]]:
         """The event at a position and those that its stream has said after it, up to `until`; but for some. Raises Unreadable."""

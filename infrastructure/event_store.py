@@ -77,7 +77,7 @@ class PostgresEventStore:
             return self.reading.load_dispatches(cursor, ids)
 
     def history(self, log: Log, stream_id: UUID) -> list[Recorded[Event]]:
-        """A stream's events, oldest first. Raises StoreUnavailable, Unreadable."""
+        """A stream's events, oldest first. Raises StoreUnavailable, BrokenStreams."""
         with self.database.cursor() as cursor:
             return self.reading.history(cursor, log, stream_id)
 

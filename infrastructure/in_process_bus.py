@@ -41,6 +41,9 @@ class InProcessBus:
     async def depth(self, channel: str) -> int:
         return self._queues.depth(channel)
 
+    async def dead(self) -> int:
+        return 0  # nothing is written out, so nothing is unreadable
+
     async def close(self) -> None:
         """Ends every consumer."""
         self._queues.close()

@@ -15,7 +15,7 @@ from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
 from infrastructure.bus_wire import encode
 from infrastructure.rabbitmq_consumer import RabbitConsumer
-from infrastructure.rabbitmq_topology import declare_exchange, declare_queues, routing_key
+from infrastructure.rabbitmq_topology import declare_dead, declare_exchange, declare_queues, routing_key
 
 CONFIRMS_AT_ONCE: Final = 500
 ATTEMPT_SECONDS: Final = 10.0
@@ -86,6 +86,15 @@ class RabbitBus:
             async with asyncio.timeout(self._confirm_seconds), self._inlet().channel(publisher_confirms=False) as asking:
                 queues = await declare_queues(asking, await declare_exchange(asking, self.exchange), channel)
                 return sum(queue.declaration_result.message_count or 0 for queue in queues)
+        except CONNECTION_EXCEPTIONS as error:
+            raise BusUnavailable(f"{address(self._url)} did not say: {type(error).__name__}") from error
+
+    async def dead(self) -> int:
+        """Raises BusUnavailable."""
+        try:
+            async with asyncio.timeout(self._confirm_seconds), self._inlet().channel(publisher_confirms=False) as asking:
+                queue = await declare_dead(asking, self.exchange)
+                return queue.declaration_result.message_count or 0
         except CONNECTION_EXCEPTIONS as error:
             raise BusUnavailable(f"{address(self._url)} did not say: {type(error).__name__}") from error
 

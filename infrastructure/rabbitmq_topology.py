@@ -1,23 +1,30 @@
 """Which exchanges and queues does the bus have on RabbitMQ?"""
 
-from typing import Final
+from typing import Any, Final
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractRobustChannel, AbstractRobustExchange, AbstractRobustQueue
+from aio_pika.abc import AbstractChannel, AbstractQueue, AbstractRobustChannel, AbstractRobustExchange, AbstractRobustQueue
 
 from domain.region import REGIONS
 
 DELIVERY_LIMIT: Final = 20  # a command that came back as often is dead; its dispatch, if unstarted, is published afresh
 
-DEAD: Final = {"x-queue-type": "quorum"}
+MOST_LOOKS: Final = 1_000_000  # each look at a dead command counts as a delivery, and RabbitMQ 4 would drop it at the 20th
+DEAD: Final[dict[str, Any]] = {"x-queue-type": "quorum", "x-delivery-limit": MOST_LOOKS}
 
 
 async def declare_exchange(channel: AbstractRobustChannel, name: str) -> AbstractRobustExchange:
     """The topic exchange, and where its dead commands go; again after every reconnection of this channel."""
+    await declare_dead(channel, name)
+    return await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+
+
+async def declare_dead(channel: AbstractChannel, name: str) -> AbstractQueue:
+    """The dead-letter exchange of the topic exchange of this name, and its queue."""
     dead_exchange = await channel.declare_exchange(dead_name(name), ExchangeType.FANOUT, durable=True)
     dead_queue = await channel.declare_queue(dead_name(name), durable=True, arguments=DEAD)
     await dead_queue.bind(dead_exchange)
-    return await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+    return dead_queue
 
 
 async def declare_queues(

@@ -10,14 +10,16 @@ from typing import Annotated, Final, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from application.delivery_ports import BusUnavailable
-from application.ports import StoreUnavailable
+from application.ports import BrokenStreams, StoreUnavailable
 from ops.cli_messages import messages
+from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
 from ops.cli_recover import recover
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
 
+FOUND: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3
 
@@ -287,6 +289,7 @@ def forecast(*, rate: str | None = None, json: bool = False) -> int:
 
 app.command(templates)
 app.command(messages)
+app.command(parked)
 app.command(pause)
 app.command(resume)
 app.command(recover)
@@ -309,6 +312,8 @@ def _answered(command: Callable[[], object]) -> int:
         return _refused(WRONG, f"{error}\nninebell --help lists the commands, ninebell COMMAND --help their options.")
     except WrongSettings as error:
         return _refused(WRONG, str(error))
+    except BrokenStreams as error:
+        return _refused(FOUND, f"{error} can't be read: ninebell parked list says what was left alone, and why.")
     except (StoreUnavailable, BusUnavailable) as error:
         return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
     except Exception as error:

@@ -100,7 +100,8 @@ def _months(parts: Parts) -> Finding:
 
 def _followers(parts: Parts) -> Finding:
     followers = parts.followers.status(parts.clock.now())
-    parked = [f"{follower.name} has {follower.parked} parked events" for follower in followers if follower.parked]
+    left = [f"{follower.name} has left {follower.parked} alone" for follower in followers if follower.parked]
+    parked = [*left, "ninebell parked list says which"] if left else []
     behind = [
         f"{follower.name} is {follower.lag_events} events and {follower.lag_seconds:.0f} s behind: does it run?"
         for follower in followers
@@ -172,11 +173,14 @@ async def _broker(settings: Settings) -> Finding:
     bus = RabbitBus(settings.amqp_url.get_secret_value())
     try:
         await bus.connect(WAIT_FOR_BUS_SECONDS)
+        dead = await bus.dead()
         waiting = [f"{await bus.depth(one.name)} send commands wait for {one.name}" for one in settings.channels_in_use]
     except BusUnavailable as error:
         return Finding("broker", "unreachable", f"AMQP_URL: {error}")
     finally:
         await bus.close()
+    if dead:
+        return Finding("broker", "warning", f"{dead} dead send commands lie there: ninebell parked list --follower bus")
     return Finding("broker", "ok", f"answers; {', '.join(waiting)}")
 
 

@@ -1,7 +1,9 @@
 """The HTTP API. It answers from the first moment on: that it is not ready, and why, while the database is not there."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -9,6 +11,7 @@ from msgspec.structs import replace
 from api.app import ROUTES, make_app
 from api.bounded_clients import BoundedClients
 from api.endpoint import Endpoint
+from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from ops.running import Stop
 from ops.serving import serve
@@ -27,5 +30,17 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
             return ["database", *broker]
         return broker if parts.prepared.is_set() else ["starting", *broker]
 
-    watched = replace(service(parts, red), measures=measures(parts).take, notes=partial(notes, parts))
+    loop = asyncio.get_running_loop()
+
+    def dead_commands() -> int | None:
+        """Asked by the thread that answers, on the loop that the bus belongs to."""
+        if not parts.bus.connected:
+            return None
+        with suppress(BusUnavailable):
+            return asyncio.run_coroutine_threadsafe(parts.bus.dead(), loop).result()
+        return None
+
+    watched = replace(
+        service(parts, red), measures=measures(parts).take, notes=partial(notes, parts), dead_commands=dead_commands
+    )
     await serve(make_app(watched, routes), listener, stop, http=BoundedClients)

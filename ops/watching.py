@@ -17,10 +17,12 @@ def notes(parts: Parts) -> list[str]:
     """For readiness, which tells of a database that is away in its own way."""
     try:
         found = doubts_told(measures(parts).audited(), parts.clock.now())
+        parked = sum(follower.parked for follower in parts.followers.status(parts.clock.now()))
         paused = [f"{pause.name or 'everything'} is paused" for pause in PostgresPauses(parts.database).open()]
     except StoreUnavailable:
         return []
-    return [*([found] if found else []), *paused]
+    left_alone = [f"{parked} left alone: ninebell parked list says which"] if parked else []
+    return [*([found] if found else []), *left_alone, *paused]
 
 
 def doubts_told(found: Audited, now: datetime) -> str | None:

@@ -6,10 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec.structs import replace
 
 from api.app import make_app
-from tests.api.conftest import KEY, Town
+from tests.api.conftest import KEY, NOW, Town
 from tests.api.serving import call, served
+from tests.broken_streams import break_stream
 
 A_LOOPS_THREADS = 40
+
+
+def test_what_was_left_alone_is_in_the_metrics(town: Town) -> None:
+    user_id = town.create()
+    break_stream(town.store.database, "users", user_id, NOW)
+    town.catch_up()
+    watched = town.client_of(replace(town.service, dead_commands=lambda: 3)).get("/metrics").text
+    assert 'ninebell_parked{follower="users_view"} 1.0' in watched
+    assert 'ninebell_parked{follower="planner"} 1.0' in watched
+    assert "ninebell_dead_commands 3.0" in watched
+    assert "ninebell_dead_commands" not in town.client.get("/metrics").text, "nobody can tell"
 
 
 def test_readiness_is_told_while_every_thread_waits_for_the_database(town: Town) -> None:

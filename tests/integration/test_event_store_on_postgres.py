@@ -217,9 +217,10 @@ def test_a_reader_goes_past_what_it_cannot_read_and_says_so(store: PostgresEvent
         (2, "user.levitated.v1", "unknown")
     ]
     assert (stretch.position, stretch.more) == (3, False)
-    with pytest.raises(BrokenStreams) as broken:
-        store.load_users([ada])
-    assert [(one.stream_id, one.version, one.error) for one in broken.value.broken] == [(ada, 2, "unknown")]
+    for read in (lambda: store.load_users([ada, uuid4()]), lambda: store.history("users", ada)):
+        with pytest.raises(BrokenStreams) as broken:
+            read()
+        assert [(one.stream_id, one.version, one.error) for one in broken.value.broken] == [(ada, 2, "unknown")]
 
 
 def test_a_log_is_read_in_stretches(store: PostgresEventStore) -> None:
