@@ -33,6 +33,7 @@ prove: .venv/dev.stamp  ## prove the calendar in full, going on where it was sto
 	@$(BIN)/python -m tests.prove $(if $(AFRESH),--afresh)
 
 chaos: .venv/dev.stamp broker  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
+	@sh tests/chaos/libfaketime.sh
 	@$(BIN)/python -m tests.chaos --fault '$(FAULT)' --seed '$(SEED)'
 
 lock:  ## resolve the newest versions into the lock files (needs uv)

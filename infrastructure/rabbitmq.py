@@ -20,7 +20,7 @@ from infrastructure.rabbitmq_topology import declare_dead, declare_exchange, dec
 CONFIRMS_AT_ONCE: Final = 500
 ATTEMPT_SECONDS: Final = 10.0
 RECONNECT_SECONDS: Final = 1
-HEARTBEAT_SECONDS: Final = 15
+HEARTBEAT_SECONDS: Final = 5  # aiormq notices a connection gone silent after three and a bit of them
 DELETION_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0

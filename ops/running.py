@@ -59,6 +59,8 @@ class Pause:
     def after(self, error: Exception) -> float:
         """How long to wait, seconds. The error is logged by its kind alone, as a driver's text can quote a person's data."""
         seconds, self._seconds = self._seconds, min(2 * self._seconds, LONGEST_PAUSE_SECONDS)
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]  # of several tasks the first to fail; the group as such says nothing
         if missing := MISSING.get(type(error)):
             said = f"{type(error).__name__} {error}"
             log.warning("waiting", role=self._role, missing=missing, error=said, pause_seconds=seconds)

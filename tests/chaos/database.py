@@ -49,6 +49,10 @@ class Database:
     def dsn(self) -> str:
         return self._cluster.dsn("postgres")
 
+    @property
+    def log_file(self) -> Path:
+        return self._path / "server.log"
+
     def start(self) -> None:
         """Returns once it answers, through crash recovery if need be; one that runs is left alone."""
         self._cluster.ensure_running()

@@ -134,5 +134,11 @@ FAULTS: Final[dict[str, Fault]] = {
         CLOCKED,
         wrong_clock.hindrance,
     ),
+    "restored-backup": Fault(
+        "the database is lost and put back from a backup 500 messages old; `ninebell recover --restored-to`",
+        strikes.restored_backup,
+        Promise(doubt="restored"),
+        Stage(brought_before=1.0),
+    ),
     "two-of-each": Fault("a second dispatcher and a second planner are started", strikes.joined_by("dispatcher", "planner")),
 }

@@ -22,7 +22,7 @@ COLUMNS: Final = (*people.COLUMNS.split(","), "anniversary", "message_types")
 
 
 class Feeder:
-    """Half of the people are brought at once, the others in a thread, so that all roles are at work meanwhile."""
+    """Some of the people are brought at once, the others in a thread, so that all roles are at work meanwhile."""
 
     def __init__(self, site: Site, messages: int, due_at: datetime) -> None:
         """So many, all of them due at this whole minute, two a person."""
@@ -33,9 +33,9 @@ class Feeder:
         self.fed_at: datetime | None = None
         """When the last part was answered for."""
 
-    def bring_half(self) -> None:
-        """Returns when they are in the store."""
-        for _ in range(len(self._parts) // 2):
+    def bring(self, share: float) -> None:
+        """So many of them without a pause; returns when they are in the store."""
+        for _ in range(round(len(self._parts) * share)):
             self._bring(self._parts.pop())
 
     def __enter__(self) -> Self:

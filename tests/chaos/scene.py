@@ -41,6 +41,7 @@ class Stage(Struct, frozen=True):
     """What is peculiar to the scene of a fault."""
 
     standing_by: tuple[str, ...] = ()  # roles that have a second process from the start
+    brought_before: float = 0.5  # this share of the people is planned before anything is sent, the others are imported meanwhile
     own_clock: bool = False
     small_disk: bool = False  # the database's, in a file system of its own
     wired: bool = False  # the workers talk to the broker over a wire
@@ -96,7 +97,7 @@ class Scene:
             program.says("running:")
         self.site.ready(self.one("api"))
         self._tell("importing people")
-        self.feeder.bring_half()
+        self.feeder.bring(self.stage.brought_before)
         self.site.until_caught_up()
         self.start(ROLES[-1]).says("running:")
         self._held.enter_context(self.feeder)

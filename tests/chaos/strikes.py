@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from tests.chaos.in_append import stop_in_append
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WELL: Final = Behaviour()
 CATCH_SECONDS: Final = 10.0
+LOST_WITH_THE_DATABASE: Final = 500
+"""Messages delivered between the backup and the end of the server it was made of, at least."""
 
 
 def killed(*roles: str) -> Strike:
@@ -142,6 +144,24 @@ def database_disk_full(seconds: float) -> Strike:
             scene.database.start()
 
     return strike
+
+
+def restored_backup(scene: Scene) -> None:
+    """As docs/operating.md says: dispatcher and workers are stopped, here by kill -9, and the others left alone."""
+    backed_up_at = datetime.now(UTC)
+    scene.database.back_up()
+    scene.until_delivered(scene.delivered() + LOST_WITH_THE_DATABASE)
+    stopped = [*scene.all("dispatcher"), *scene.all("worker")]
+    with scene.stricken():
+        for program in stopped:
+            scene.kill(program)
+        scene.database.stop("immediate")
+        scene.database.restore()
+        scene.database.start()
+        recover = scene.site.run("recover", "--restored-to", backed_up_at.isoformat())
+        assert recover.ended() == 0, recover.logged
+        for program in stopped:
+            scene.start(program.words[1]).says("running:")
 
 
 def clock_stepped(by: timedelta) -> Strike:

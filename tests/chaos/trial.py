@@ -81,6 +81,7 @@ def _lay_out(scene: Scene, evidence: Evidence, directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     scene.site.copy_printed(directory)
     shutil.copy(scene.calls_file, directory)
+    shutil.copy(scene.database.log_file, directory)
     facts = [*evidence.messages, *evidence.dispatches]
     (directory / "events.jsonl").write_bytes(b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts))
 
