@@ -18,7 +18,8 @@ run: .venv/runtime.stamp  ## start everything in one process: data in ./.ninebel
 	@exec $(BIN)/ninebell up
 
 test: .venv/dev.stamp broker  ## run all tests, on a real PostgreSQL and a real RabbitMQ
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --ignore=tests/e2e --ignore=tests/chaos $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/e2e tests/chaos  # these have every process up, and want the machine to themselves
 
 check: .venv/dev.stamp  ## lint, formatting, types and layers
 	@$(BIN)/ruff check .
