@@ -23,7 +23,7 @@ class Promise(Struct, frozen=True):
     """What holds for one fault, beyond what always holds."""
 
     within: timedelta = timedelta(seconds=60)  # of the fault's end, of a message's own retry, or of its planning
-    doubt: Literal["none", "claimed", "restored"] = "none"  # who may be left in doubt where nobody can clear it up
+    doubt: Literal["none", "claimed", "restored"] = "none"  # who may be put in doubt
     may_abandon: bool = False
 
 
@@ -66,7 +66,7 @@ class Case:
             *_named("delivered or called twice", duplicate),
             *_named("called again without a doubt on record", self.unexplained()),
             *_named("sent too late", self.late()),
-            *_named("in doubt without a claim at the fault", self.needlessly_doubted(doubted)),
+            *_named("put in doubt without a claim at the fault", self.needlessly_doubted()),
             *_named("called before it was due", self.early()),
             *_named("abandoned", [] if self.promise.may_abandon else abandoned),
             *self.audited(audit),
@@ -115,13 +115,13 @@ class Case:
             if facts[-1].name in SENT and facts[-1].at > (waited := self._waited_for(facts)) + self.promise.within
         ]
 
-    def needlessly_doubted(self, doubted: Sequence[Fact]) -> list[str]:
-        """Not of a dispatch that was claimed while the fault lasted."""
+    def needlessly_doubted(self) -> list[str]:
+        """Not for a dispatch that was claimed while the fault lasted; also where the doubt has been cleared up since."""
         if self.promise.doubt == "restored":
             return []
         return [
             self._told(fact.stream_id)
-            for fact in doubted
+            for fact in self.evidence.doubts
             if self.promise.doubt == "none" or not self._claimed_at_the_fault(fact.data["dispatch_id"])
         ]
 

@@ -53,17 +53,9 @@ class Evidence:
         """When the sink was first called."""
         return min(min(times) for times in self.calls.values())
 
-    def claims_after(self, instant: datetime) -> int:
-        """How many dispatches were claimed later than that."""
-        return sum(at > instant for at in self.claims.values())
-
     def last_sent_at(self) -> datetime:
         """When the last message was recorded as sent."""
         return max(fact.at for fact in self.named("message.sent.v1"))
-
-    def scheduled_before(self, instant: datetime) -> int:
-        """How many messages were planned by then."""
-        return sum(fact.at < instant for fact in self.named("message.scheduled.v1"))
 
     def doubted_workers(self) -> set[str]:
         """The workers whose claims were put in doubt."""
