@@ -3,7 +3,8 @@
 import math
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -75,9 +76,16 @@ def _nobody_is_alive(parts: Parts) -> None:
 
 
 def _counted(parts: Parts, span: LostSpan) -> Recovered:
-    """In a transaction that comes to nothing."""
-    with begin_work(parts.store, PostgresDispatcherWork, "dispatcher", None) as work:
-        counting = RecoverRestored(lambda: nullcontext(work), parts.types, parts.channels, span)
+    """All of it in one transaction that comes to nothing."""
+    with parts.database.transaction() as cursor:
+
+        @contextmanager
+        def begin() -> Iterator[PostgresDispatcherWork]:
+            work = PostgresDispatcherWork(cursor, parts.store, "dispatcher")
+            yield work
+            work.move_positions()
+
+        counting = RecoverRestored(begin, parts.types, parts.channels, span)
         counting.catch_up(span.found_at)
         found = Recovered(span.restored_to, span.found_at, counting.count(), dry_run=True)
         _undo()
