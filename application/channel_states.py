@@ -12,6 +12,7 @@ LEAST_SHARE: Final = 1 / 16
 WHOLE_AGAIN_SECONDS: Final = 60.0
 ONE_THROTTLING_SECONDS: Final = 1.0
 LONGEST_HOLD_SECONDS: Final = 60.0
+SMALL_STEP_SECONDS: Final = 5.0  # by which a clock is corrected without having been wrong
 
 
 Breaker = Literal["closed", "open", "half_open"]
@@ -60,14 +61,31 @@ class SharedChannels(Protocol):
         """Leave the provider alone for as long as it says, a minute at most; then ask less of it."""
 
 
+def left(ahead_seconds: float | None, longest_seconds: float) -> float:
+    """Seconds until an instant that was set so far ahead at the most; 0 when it is past, or nothing was set.
+
+    One that lies further ahead is of a clock that has been put back since: an hour's step must not shut a channel for an hour.
+    """
+    return ahead_seconds if ahead_seconds is not None and 0 < ahead_seconds <= longest_seconds + SMALL_STEP_SECONDS else 0.0
+
+
+def state_of(
+    open_ahead_seconds: float | None, hold_ahead_seconds: float | None, share: float, lowered_seconds: float
+) -> ChannelState:
+    """The breaker is open or left alone until so far ahead (None: closed, never), the share was lowered so long ago."""
+    open_seconds = left(open_ahead_seconds, OPEN_SECONDS)
+    breaker: Breaker = "closed" if open_ahead_seconds is None else "open" if open_seconds else "half_open"
+    return ChannelState(breaker, open_seconds, left(hold_ahead_seconds, LONGEST_HOLD_SECONDS), crept_up(share, lowered_seconds))
+
+
 def crept_up(share: float, seconds: float) -> float:
-    """What a share has become so many seconds after it was lowered."""
-    return min(1.0, share + seconds / WHOLE_AGAIN_SECONDS)
+    """What a share has become so many seconds after it was lowered; the whole again if the clock was put back since."""
+    return 1.0 if seconds < -SMALL_STEP_SECONDS else min(1.0, share + max(0.0, seconds) / WHOLE_AGAIN_SECONDS)
 
 
 def lowered(share: float, seconds: float) -> float | None:
     """Half of what a share has become; None within a second of its last lowering, as that is the same throttling."""
-    return None if seconds < ONE_THROTTLING_SECONDS else max(LEAST_SHARE, crept_up(share, seconds) / 2)
+    return None if -SMALL_STEP_SECONDS <= seconds < ONE_THROTTLING_SECONDS else max(LEAST_SHARE, crept_up(share, seconds) / 2)
 
 
 def hold_seconds(retry_after_seconds: float | None, share: float) -> float:

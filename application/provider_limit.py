@@ -86,7 +86,7 @@ def take(usage: Usage, limit: ProviderLimit, calls: Sequence[int], now: datetime
     see more than the limit within any window of its own.
     """
     at, slack = now.timestamp(), slack_seconds(limit)
-    usage = _today(usage, at)
+    usage = _not_ahead(_today(usage, at), limit, at)
     delays: list[float] = []
     wait = 0.0
     for messages in calls:
@@ -102,6 +102,19 @@ def take(usage: Usage, limit: ProviderLimit, calls: Sequence[int], now: datetime
 def _today(usage: Usage, at: float) -> Usage:
     day = int(at // DAY_SECONDS)
     return usage if usage.day == day else replace(usage, day=day, of_quota=0)
+
+
+def _not_ahead(usage: Usage, limit: ProviderLimit, at: float) -> Usage:
+    """What stands further ahead than any grant does was taken before the clock was put back: it counts as if taken now."""
+    furthest = at + slack_seconds(limit)
+    ahead = [taken.at for window in usage.windows.values() for taken in window if taken.at > furthest]
+    next_call_at = min(usage.next_call_at, furthest + limit.spacing_seconds)
+    if not ahead and next_call_at == usage.next_call_at:
+        return usage
+    windows = {
+        key: tuple(replace(taken, at=min(taken.at, furthest)) for taken in window) for key, window in usage.windows.items()
+    }
+    return replace(usage, windows=windows, next_call_at=next_call_at)
 
 
 def _quota_wait(usage: Usage, limit: ProviderLimit, messages: int, at: float) -> float:

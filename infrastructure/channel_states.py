@@ -2,24 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
-from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, crept_up, hold_seconds, lowered
+from application.channel_states import (
+    LONGEST_HOLD_SECONDS,
+    OPEN_SECONDS,
+    SMALL_STEP_SECONDS,
+    UNTROUBLED,
+    ChannelState,
+    crept_up,
+    hold_seconds,
+    lowered,
+    state_of,
+)
 from application.provider_limit import Grant, ProviderLimit, Usage, take
 from infrastructure.database import Database, Row
 
 NEVER_LOWERED_SECONDS: Final = 1e9
 STATES: Final = """
-    SELECT channel,
-           CASE WHEN open_until IS NULL THEN 'closed' WHEN open_until > clock_timestamp() THEN 'open' ELSE 'half_open' END,
-           coalesce(greatest(extract(epoch FROM open_until - clock_timestamp()), 0), 0)::float8,
-           coalesce(greatest(extract(epoch FROM hold_until - clock_timestamp()), 0), 0)::float8,
-           share::float8,
+    SELECT channel, extract(epoch FROM open_until - clock_timestamp())::float8,
+           extract(epoch FROM hold_until - clock_timestamp())::float8, share::float8,
            coalesce(extract(epoch FROM clock_timestamp() - lowered_at), 0)::float8
     FROM channel_states"""
 STATE: Final = STATES + " WHERE channel = %b"
@@ -30,10 +37,18 @@ USE: Final = "UPDATE channel_states SET usage = %b WHERE channel = %b"
 TRIP: Final = """
     INSERT INTO channel_states (channel, open_until, trips) VALUES (%b, clock_timestamp() + %b * interval '1 second', 1)
     ON CONFLICT (channel) DO UPDATE SET open_until = excluded.open_until, trips = channel_states.trips + 1
-    WHERE channel_states.open_until IS NULL OR channel_states.open_until <= clock_timestamp()"""
-CLOSE: Final = "UPDATE channel_states SET open_until = NULL WHERE channel = %b AND open_until <= clock_timestamp()"
+    WHERE channel_states.open_until IS NULL
+       OR channel_states.open_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %b * interval '1 second'"""
+CLOSE: Final = """
+    UPDATE channel_states SET open_until = NULL
+    WHERE channel = %b AND open_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + %b * interval '1 second'"""
 LOWER: Final = "UPDATE channel_states SET share = %b, lowered_at = %b WHERE channel = %b"
-HOLD: Final = "UPDATE channel_states SET hold_until = greatest(hold_until, %b) WHERE channel = %b"
+HOLD: Final = """
+    UPDATE channel_states SET hold_until = CASE
+        WHEN hold_until BETWEEN %b AND clock_timestamp() + %b * interval '1 second' THEN hold_until ELSE %b END
+    WHERE channel = %b"""
+LONGEST_OPEN: Final = OPEN_SECONDS + SMALL_STEP_SECONDS
+LONGEST_HOLD: Final = LONGEST_HOLD_SECONDS + SMALL_STEP_SECONDS
 
 
 class _Locked(Struct, frozen=True):
@@ -61,18 +76,18 @@ class PostgresChannels:
         with self._database.transaction() as cursor:
             row = _locked(cursor, channel)
             usage, grant = take(row.usage, limit, calls, row.now, crept_up(row.share, row.lowered_seconds))
-            if grant.delays:
+            if usage != row.usage:
                 cursor.execute(USE, (Jsonb(msgspec.to_builtins(usage)), channel), prepare=True)
         return grant
 
     def trip(self, channel: str) -> ChannelState:
         with self._database.cursor() as cursor:
-            cursor.execute(TRIP, (channel, OPEN_SECONDS), prepare=True)
+            cursor.execute(TRIP, (channel, OPEN_SECONDS, LONGEST_OPEN), prepare=True)
             return _state(cursor, channel)
 
     def close(self, channel: str) -> ChannelState:
         with self._database.cursor() as cursor:
-            cursor.execute(CLOSE, (channel,), prepare=True)
+            cursor.execute(CLOSE, (channel, LONGEST_OPEN), prepare=True)
             return _state(cursor, channel)
 
     def throttled(self, channel: str, retry_after_seconds: float | None) -> ChannelState:
@@ -81,26 +96,21 @@ class PostgresChannels:
             share = lowered(row.share, row.lowered_seconds)
             if share is not None:
                 cursor.execute(LOWER, (share, row.now, channel), prepare=True)
-            hold = timedelta(seconds=hold_seconds(retry_after_seconds, row.share if share is None else share))
-            cursor.execute(HOLD, (row.now + hold, channel), prepare=True)
+            until = row.now + timedelta(seconds=hold_seconds(retry_after_seconds, row.share if share is None else share))
+            cursor.execute(HOLD, (until, LONGEST_HOLD, until, channel), prepare=True)
             return _state(cursor, channel)
 
 
 def channel_states(cursor: Cursor[Row]) -> dict[str, ChannelState]:
     """Every channel's, in the transaction of a dispatcher, say."""
     cursor.execute(STATES, prepare=True)
-    return {channel: _of_row(row) for channel, *row in cursor}
+    return {channel: state_of(*row) for channel, *row in cursor}
 
 
 def _state(cursor: Cursor[Row], channel: str) -> ChannelState:
     cursor.execute(STATE, (channel,), prepare=True)
     row = cursor.fetchone()
-    return _of_row(row[1:]) if row else UNTROUBLED
-
-
-def _of_row(row: Sequence[Any]) -> ChannelState:
-    breaker, open_seconds, hold, share, lowered_seconds = row
-    return ChannelState(breaker, open_seconds, hold, crept_up(share, lowered_seconds))
+    return state_of(*row[1:]) if row else UNTROUBLED
 
 
 def _locked(cursor: Cursor[Row], channel: str) -> _Locked:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from application.channel_states import OPEN_SECONDS, UNTROUBLED, Breaker, ChannelState, crept_up, hold_seconds, lowered
+from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, crept_up, hold_seconds, lowered, state_of
 from application.ports import StoreUnavailable
 from application.provider_limit import Grant, ProviderLimit, Usage, take
 
@@ -45,14 +45,14 @@ class MemoryChannels:
 
     def trip(self, channel: str) -> ChannelState:
         known = self._of(channel)
-        if known.open_until is None or known.open_until <= self.seconds:
+        if self._shown(known).breaker != "open":
             known.open_until = self.seconds + OPEN_SECONDS
             self.trips += 1
         return self.state(channel)
 
     def close(self, channel: str) -> ChannelState:
         known = self._of(channel)
-        if known.open_until is not None and known.open_until <= self.seconds:
+        if self._shown(known).breaker == "half_open":
             known.open_until = None
         return self.state(channel)
 
@@ -61,14 +61,13 @@ class MemoryChannels:
         share = lowered(known.share, self.seconds - known.lowered_at)
         if share is not None:
             known.share, known.lowered_at = share, self.seconds
-        known.hold_until = max(known.hold_until, self.seconds + hold_seconds(retry_after_seconds, known.share))
+        hold = max(self._shown(known).hold_seconds, hold_seconds(retry_after_seconds, known.share))
+        known.hold_until = self.seconds + hold
         return self.state(channel)
 
     def _of(self, channel: str) -> _Known:
         return self._known.setdefault(channel, _Known())
 
     def _shown(self, known: _Known) -> ChannelState:
-        left = 0.0 if known.open_until is None else max(0.0, known.open_until - self.seconds)
-        breaker: Breaker = "closed" if known.open_until is None else "open" if left else "half_open"
-        share = crept_up(known.share, self.seconds - known.lowered_at)
-        return ChannelState(breaker, left, max(0.0, known.hold_until - self.seconds), share)
+        opens = None if known.open_until is None else known.open_until - self.seconds
+        return state_of(opens, known.hold_until - self.seconds, known.share, self.seconds - known.lowered_at)

@@ -95,6 +95,21 @@ def test_a_quota_of_the_day_is_whole_again_at_midnight() -> None:
     assert len(asked(usage, limit, [6], 16 * 3600)[1].delays) == 1
 
 
+def test_what_was_taken_before_the_clock_was_put_back_counts_as_taken_now() -> None:
+    limit = ProviderLimit(most=3, per_seconds=60, spacing_seconds=0.5)
+    usage, at, begun = Usage(), 7_200.0, []
+    while at < 7_260:
+        usage, grant = asked(usage, limit, [1], at)
+        begun += [at + delay for delay in grant.delays]
+        at += grant.wait_seconds or 0.1
+    assert len(begun) == 3
+    usage, refused = asked(usage, limit, [1], 0)
+    assert refused.delays == ()
+    assert refused.wait_seconds < 65
+    _, grant = asked(usage, limit, [1], 65)
+    assert len(grant.delays) == 1
+
+
 def test_a_share_of_the_limit_is_never_less_than_one_call() -> None:
     assert len(asked(Usage(), HUNDRED_A_MINUTE, [1] * 100, 0, share=0.25)[1].delays) == 25
     assert len(asked(Usage(), ProviderLimit(most=3, per_seconds=60), [1, 1], 0, share=0.1)[1].delays) == 1

@@ -32,7 +32,7 @@ PAST_THE_LEASE_SECONDS: Final = 25.0
 PAST_A_LEADER_SECONDS: Final = 20.0  # a silent leader's standby takes over after 15
 TWO_HOURS: Final = timedelta(hours=2)
 # Due for longer than the step: what is due stays so whichever way it goes.
-CLOCKED: Final = Stage(own_clock=True, due_before=timedelta(hours=2, minutes=10))
+CLOCKED: Final = Stage(own_clock=True, due_before=timedelta(hours=2, minutes=10), limit='rate = {calls = 500, per = "1s"}')
 CLOCK: Final = Promise(within=timedelta(seconds=120))
 PAST_RECOVERY_SECONDS: Final = 35.0  # longer than lease and call time-out: others have taken over by then
 

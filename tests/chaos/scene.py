@@ -44,6 +44,7 @@ class Stage(Struct, frozen=True):
     brought_before: float = 0.5  # this share of the people is planned before anything is sent, the others are imported meanwhile
     own_clock: bool = False
     small_disk: bool = False  # the database's, in a file system of its own
+    limit: str = ""  # of each provider, as the settings have it
     wired: bool = False  # the workers talk to the broker over a wire
     due_before: timedelta = timedelta()  # how long ago all was due
 
@@ -107,7 +108,7 @@ class Scene:
         settings.write_text(
             "".join(
                 f'[channels.{name}]\nkind = "http"\nurl = "http://127.0.0.1:{self.site.sink_port}/{name}"\n'
-                f"idempotent = {str(name == DEDUPLICATES).lower()}\nconcurrency = {CALLS_AT_ONCE}\n"
+                f"idempotent = {str(name == DEDUPLICATES).lower()}\nconcurrency = {CALLS_AT_ONCE}\n{self.stage.limit}\n"
                 for name in CHANNELS
             )
             + "".join(f'[types.{type_}]\nchannels = ["{channel}"]\n' for type_, channel in TYPES.items())

@@ -95,6 +95,17 @@ def test_one_that_does_not_say_how_long_is_left_alone_the_longer_the_oftener_it_
     assert is_about(place.channels.throttled("sink", None), ChannelState(hold_seconds=1 / 0.275, share=0.275))
 
 
+def test_a_clock_that_is_put_back_shuts_no_channel_for_as_long(place: Place) -> None:
+    place.channels.throttled("sink", 20)
+    place.channels.trip("sink")
+    place.later(-7_200)
+    assert is_about(place.channels.state("sink"), ChannelState("half_open"))
+    assert is_about(place.channels.throttled("sink", 20), ChannelState("half_open", hold_seconds=20, share=0.5))
+    assert is_about(place.channels.trip("sink"), ChannelState("open", 30.0, hold_seconds=20, share=0.5))
+    place.later(-7_200)
+    assert is_about(place.channels.close("sink"), UNTROUBLED)
+
+
 def test_half_of_a_throttled_limit_is_granted(place: Place) -> None:
     place.channels.throttled("sink", 0)
     assert len(place.channels.take("sink", TEN_AN_HOUR, [1] * 20).delays) == 5
