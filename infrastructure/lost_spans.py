@@ -24,11 +24,11 @@ class PostgresLostSpans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recovered_at(self, restored_to: datetime) -> datetime | None:
-        """When it was done, if it was."""
+    def recovered(self, restored_to: datetime) -> tuple[LostSpan, datetime] | None:
+        """The span, and when it was dealt with, if it was."""
         with self._database.cursor() as cursor:
             row = cursor.execute(FIND, (restored_to,)).fetchone()
-        return row[2] if row else None
+        return (LostSpan(*row[:2]), row[2]) if row and row[2] else None
 
     def end(self, span: LostSpan, now: datetime) -> None:
         with self._database.cursor() as cursor:

@@ -51,19 +51,28 @@ def recover(settings: Settings, restored_to: str, *, dry_run: bool, as_json: boo
     instant = given_instant("--restored-to", restored_to)
     assert instant is not None
     with at_hand(settings, "recover") as parts:
-        now, done_at = parts.clock.now(), PostgresLostSpans(parts.database).recovered_at(instant)
+        now, done = parts.clock.now(), PostgresLostSpans(parts.database).recovered(instant)
         if instant > now:
             raise WrongSettings(f"--restored-to {restored_to}: lies in the future, as the database's clock has it")
-        if done_at is not None:
-            print(f"That was dealt with at {done_at:%Y-%m-%dT%H:%M:%SZ}; again is not needed.")
+        if done is not None:
+            span, at = done
+            _say(
+                Recovered(span.restored_to, span.found_at, 0, dry_run),
+                f"That was dealt with at {at:%Y-%m-%dT%H:%M:%SZ}.\n",
+                as_json,
+            )
             return 0
         _nobody_is_alive(parts)
         found = _counted(parts, LostSpan(instant, now)) if dry_run else _recovered(parts, instant, now)
+    _say(found, _told(found), as_json)
+    return 0
+
+
+def _say(found: Recovered, told: str, as_json: bool) -> None:
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:
-        print(_told(found), end="")
-    return 0
+        print(told, end="")
 
 
 def _nobody_is_alive(parts: Parts) -> None:
