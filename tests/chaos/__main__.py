@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -79,15 +80,25 @@ def _result(name: str, seed: int, tell: Callable[[str], None]) -> Result | str:
     log = kept.HOME / f"{name}-{seed}.log"
     with log.open("wb") as log_file:
         command = [*IN_A_NAMESPACE, *words] if fault.stage.small_disk else words
-        trial = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log_file, text=True)
+        # in a session of its own: Ctrl-C is heard here, and told to it once, so that it cleans up undisturbed
+        trial = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            text=True,
+            start_new_session=True,
+        )
         assert trial.stdout is not None
         try:
             for line in trial.stdout:
                 tell(line.strip())
-            trial.wait()
         except KeyboardInterrupt:
-            trial.wait()  # it has heard it, too, and cleans up
+            trial.send_signal(signal.SIGINT)
             raise
+        finally:
+            trial.wait()
     return kept.result_of(name, seed) or f"see {log.relative_to(ROOT)}"
 
 
@@ -103,4 +114,6 @@ def _bars(console: Console) -> Progress:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

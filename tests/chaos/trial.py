@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import sys
 import time
 from contextlib import redirect_stdout
@@ -104,4 +105,5 @@ def main(name: str, seed: int, file: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
