@@ -107,9 +107,9 @@ class PostgresDesk:
 
 
 @contextmanager
-def open_desk(dsn: str) -> Iterator[PostgresDesk]:
-    """On a migrated database."""
-    with Database(dsn, application_name="test") as pool, Announcer(pool) as announcer:
+def open_desk(dsn: str, *, shared: bool = True) -> Iterator[PostgresDesk]:
+    """On a migrated database; with nobody to share it, a large transaction has all the time it needs."""
+    with Database(dsn, application_name="test", shared=shared) as pool, Announcer(pool) as announcer:
         with pool.connect() as connection:
             ensure_partitions(connection, OCCASION, OCCASION)
         yield PostgresDesk(PostgresEventStore(pool, Keyring(bytes(32)), announcer=announcer))

@@ -87,7 +87,7 @@ class Flow:
 
 @pytest.fixture
 def desk(migrated_database: str) -> Iterator[PostgresDesk]:
-    with open_desk(migrated_database) as desk:
+    with open_desk(migrated_database, shared=False) as desk:
         yield desk
 
 
