@@ -7,12 +7,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg import Connection, Cursor
-from psycopg.abc import PQGen, Query
-from psycopg.adapt import Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import Format
-from psycopg.pq.abc import PGconn
-from psycopg.rows import RowFactory, tuple_row
 from psycopg_pool import ConnectionPool
 
 from application.ports import StoreUnavailable
@@ -41,35 +36,6 @@ NETWORK: Final = {
 Row = tuple[Any, ...]
 
 
-class _Connection(Connection[Row]):
-    """Knows what psycopg has found out about the types of values, for as long as it lives."""
-
-    def __init__(self, pgconn: PGconn, row_factory: RowFactory[Row] = tuple_row) -> None:
-        super().__init__(pgconn, row_factory)
-        self.adaptation = Transformer(self)
-
-
-class _Cursor(Cursor[Row]):
-    """Gives binary results, and adapts values by what its connection knows.
-
-    Else it is found out anew for every statement, which takes an eighth of a worker's time: lists take most of it.
-    """
-
-    def __init__(self, connection: _Connection) -> None:
-        super().__init__(connection)
-        self.format = Format.BINARY
-        self._known = connection.adaptation
-
-    def _start_query(self, query: Query | None = None) -> PQGen[None]:
-        yield from super()._start_query(query)
-        if query is not None:  # a COPY sets its columns' types for itself
-            self._tx = self._known
-
-    def close(self) -> None:
-        self._known.set_pgresult(None)  # a big answer is not kept for longer than its cursor
-        super().close()
-
-
 class Database:
     """A pool of autocommit connections whose every name is looked up in the schema `ninebell`. Safe to share among threads."""
 
@@ -88,9 +54,9 @@ class Database:
         """
         options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *(SESSION if shared else ALONE))).strip()
         self._conninfo = make_conninfo(dsn, application_name=application_name, options=options, **NETWORK)
-        self._pool: ConnectionPool[_Connection] = ConnectionPool(
+        self._pool = ConnectionPool(
             self._conninfo,
-            connection_class=_Connection,
+            connection_class=Connection[Row],
             kwargs={"autocommit": True},
             min_size=1,
             max_size=size,
@@ -133,13 +99,13 @@ class Database:
     @contextmanager
     def cursor(self) -> Iterator[Cursor[Row]]:
         """A cursor with binary results, each statement a transaction of its own. Raises StoreUnavailable."""
-        with translated(), self._pool.connection() as connection, _Cursor(connection) as cursor:
+        with self.connect() as connection, connection.cursor(binary=True) as cursor:
             yield cursor
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor[Row]]:
         """A cursor with binary results in a transaction, committed at the end. Raises StoreUnavailable."""
-        with translated(), self._pool.connection() as connection, connection.transaction(), _Cursor(connection) as cursor:
+        with self.connect() as connection, connection.transaction(), connection.cursor(binary=True) as cursor:
             yield cursor
 
     def answers(self) -> None:
