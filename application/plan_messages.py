@@ -90,14 +90,17 @@ class Planner:
 
     def step(self, now: datetime) -> bool:
         """Go on wherever there is something to do, a page of each; False when there was nothing. Raises Deposed, PositionLost."""
+        with self._begin() as work:
+            todo = work.todo(horizon(now))
         # Sweeping goes first: whoever's facts are followed then has no occasion before the horizon left unplanned.
-        if self._sweep_page(now):
+        if todo.occasions and self._sweep_page(now):
             return True
-        followed = self.follow_users(now)
-        decided = self.follow_messages(now)
+        followed = todo.users_moved and self.follow_users(now)
+        decided = todo.messages_moved and self.follow_messages(now)
         rederived, retried = self.rederive(now), self.retry_parked(now)
-        asked = self.retry_asked(now)
-        return self.derive_everybody(now) or rederived or retried or asked or followed or decided
+        asked = todo.asked_again and self.retry_asked(now)
+        derives = to_derive(todo.derived, self._rules) != todo.derived or not (todo.derived and todo.derived.done)
+        return (derives and self.derive_everybody(now)) or rederived or retried or asked or followed or decided
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""

@@ -46,8 +46,21 @@ class Derived(Struct, frozen=True):
     done: bool
 
 
+class Todo(Struct, frozen=True):
+    """What the planner would find to do, in one look."""
+
+    occasions: bool  # a date has come into the window
+    users_moved: bool  # the log may have gone on since the planner read it
+    messages_moved: bool
+    asked_again: bool
+    derived: Derived | None
+
+
 class PlannerWork(Work, Protocol):
     """The planner's transaction: a Work and its tables."""
+
+    def todo(self, last: date) -> Todo:
+        """`last` is the end of the window."""
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

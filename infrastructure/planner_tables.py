@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from application.planner_ports import NextOccasion, PlannedMessage
+from application.planner_ports import Derived, NextOccasion, PlannedMessage, Todo
 from domain.message_id import month_bounds
 from infrastructure.derivation_tables import DerivationWork
 from infrastructure.parked_types import ParkedTypeWork
@@ -19,6 +19,16 @@ PUT_PLANNED: Final = """
     INSERT INTO planned (message_id, user_id, message_type, occasion, tzdata, type_version)
     SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::date[], %b::text[], %b::int[])
     ON CONFLICT (message_id) DO UPDATE SET tzdata = excluded.tzdata, type_version = excluded.type_version"""
+# A sequence tells at once that a log may have gone on; what it gave to a transaction that failed only costs a look.
+TODO: Final = """
+    SELECT EXISTS (SELECT FROM occasions WHERE occasion <= %b),
+           coalesce((SELECT last_value FROM users_position WHERE is_called), 0)
+           > coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'users' AND version = 1), 0),
+           coalesce((SELECT last_value FROM messages_position WHERE is_called), 0)
+           > coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'messages' AND version = 1), 0),
+           EXISTS (SELECT FROM parked_events WHERE follower = %b AND again) OR EXISTS (SELECT FROM parked_types WHERE again),
+           derived.rules, derived.reached, derived.done
+    FROM (VALUES (1)) AS once LEFT JOIN derived ON true"""
 DROP_OCCASIONS: Final = "DELETE FROM occasions WHERE user_id = ANY(%b)"
 PUT_OCCASIONS: Final = """
     INSERT INTO occasions (user_id, message_type, occasion) SELECT * FROM unnest(%b::uuid[], %b::text[], %b::date[])"""
@@ -35,6 +45,13 @@ DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
 
 class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
     """`application.ports.PlannerWork`."""
+
+    def todo(self, last: date) -> Todo:
+        follower = self._follower
+        self.cursor.execute(TODO, (last, follower, follower, follower), prepare=True)
+        occasions, users_moved, messages_moved, asked_again, rules, reached, done = self.cursor.fetchall()[0]
+        derived = None if rules is None else Derived(rules, reached, done)
+        return Todo(occasions, users_moved, messages_moved, asked_again, derived)
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
-from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork
+from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork, Todo
 from application.ports import Begin
 from domain.user import UserErased
 from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
@@ -39,6 +39,14 @@ class FakePlannerWork(FakeDispatcherWork):
     def __init__(self, memory: PlannerMemory, follower: str) -> None:
         super().__init__(memory, follower)
         self._tables = memory
+
+    def todo(self, last: date) -> Todo:
+        tables = self._tables
+        users, messages = (
+            len(tables.logs[log]) > tables.positions.get((self._follower, log), 0) for log in ("users", "messages")
+        )
+        occasions = any(row.occasion <= last for row in tables.occasions.values())
+        return Todo(occasions, users, messages, bool(tables.again), tables.derived)
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

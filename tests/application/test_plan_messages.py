@@ -1,10 +1,13 @@
 """Do people's facts and the calendar become the right messages?"""
 
+from contextlib import AbstractContextManager
 from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
 
+from application.plan_messages import Planner
+from application.planner_ports import PlannerWork
 from domain.scheduled_message import MessageRescheduled
 from domain.user import (
     BirthdayChanged,
@@ -13,7 +16,7 @@ from domain.user import (
     TimezoneChanged,
     UserRenamed,
 )
-from tests.planner_scene import BIRTHDAY, EVE, LATER, Scene, ada, utc
+from tests.planner_scene import BIRTHDAY, EVE, LATER, TYPES, Scene, ada, utc
 
 
 def test_a_birthday_within_the_window_is_scheduled_for_nine_local(scene: Scene) -> None:
@@ -33,6 +36,22 @@ def test_planning_again_changes_nothing(scene: Scene) -> None:
     life.say(UserRenamed("Augusta", "King"), PreferredTimeChanged(time(9)), at=LATER)
     life.plan(LATER)
     assert life.story(BIRTHDAY) == ["MessageScheduled"]
+
+
+def test_a_planner_with_nothing_to_do_looks_once(scene: Scene) -> None:
+    ada(scene).plan(EVE)
+    opened = []
+
+    def begin() -> AbstractContextManager[PlannerWork]:
+        opened.append(EVE)
+        return scene.begin()
+
+    planner = Planner(begin, TYPES)
+    while planner.step(EVE):
+        pass
+    opened.clear()
+    assert not planner.step(EVE)
+    assert len(opened) == 1
 
 
 def test_what_lies_beyond_the_window_waits_for_the_sweep(scene: Scene) -> None:

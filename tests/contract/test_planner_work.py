@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from application.planner_ports import Derived, NextOccasion, PlannedMessage, PlannerWork
+from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork, Todo
 from application.ports import Begin, PositionLost
 from domain.message_id import message_id
+from domain.scheduled_message import MessageCancelled
 from domain.user import UserErased, UserSuppressed
 from tests.fakes import PlannerMemory
 from tests.planner_scene import EVE, MemoryScene, Scene, ada, postgres_scene
@@ -38,6 +39,35 @@ def row(user_id: UUID, occasion: date, tzdata: str = "2026f") -> PlannedMessage:
 def put(begin: Begin[PlannerWork], *rows: PlannedMessage) -> None:
     with begin() as work:
         work.put_planned(rows)
+
+
+def test_one_look_tells_what_there_is_to_do(scene: Scene) -> None:
+    def todo() -> Todo:
+        with scene.begin() as work:
+            return work.todo(JUNE)
+
+    nothing = Todo(occasions=False, users_moved=False, messages_moved=False, asked_again=False, derived=None)
+    assert todo() == nothing
+    life = ada(scene)
+    assert todo() == replace(nothing, users_moved=True)
+    with scene.begin() as work:
+        work.followed("users", work.follow("users", 10).position)
+        work.put_occasions([life.user_id], [NextOccasion(life.user_id, "BIRTHDAY", date(2027, 6, 16))])
+        work.put_derived(Derived("rules", None, done=False))
+        work.put_parked([life.user_id], [ParkedType(life.user_id, "BIRTHDAY", JUNE, "ValueError")], EVE)
+    seen = replace(nothing, derived=Derived("rules", None, done=False))
+    assert todo() == seen
+    scene.asks_again(EVE)
+    assert todo() == replace(seen, asked_again=True)
+    with scene.begin() as work:
+        assert work.people_asked_again(10) == {life.user_id: EVE}
+    assert todo() == seen
+    with scene.begin() as work:
+        work.put_occasions([life.user_id], [NextOccasion(life.user_id, "BIRTHDAY", JUNE)])
+    assert todo() == replace(seen, occasions=True)
+    cancelled = MessageCancelled(message_type="BIRTHDAY", timezone="Europe/London", due_at=EVE, reason="operator")
+    scene.tell("messages", life.id_of(JUNE), cancelled, at=EVE)
+    assert todo() == replace(seen, occasions=True, messages_moved=True)
 
 
 def test_planned_rows_are_found_by_person_and_date(begin: Begin[PlannerWork]) -> None:
