@@ -43,15 +43,15 @@ def live_in(processes: int, settings: Settings, span: Span, report: Report) -> l
     """
     shards = [Shard(number, processes) for number in range(processes)]
     if processes == 1:
-        with _databases(shards) as (dsn,):
-            return [live(settings, dsn, span, shards[0], report)]
+        with _server() as postgres:
+            return [live(settings, _database(postgres, shards[0]), span, shards[0], report)]
     context = get_context("spawn")
     with ExitStack() as held:  # they come to their feet while the server does
         apart = [held.enter_context(_Process(context, settings, span, shard)) for shard in shards]
-        with _databases(shards) as dsns:
+        with _server() as postgres:
             try:
-                for process, dsn in zip(apart, dsns, strict=True):
-                    process.begin(dsn)
+                for process in apart:
+                    process.begin(_database(postgres, process.shard))
                 return _gathered(apart, report)
             finally:
                 for process in apart:
@@ -59,16 +59,22 @@ def live_in(processes: int, settings: Settings, span: Span, report: Report) -> l
 
 
 @contextmanager
-def _databases(shards: Sequence[Shard]) -> Iterator[list[str]]:
+def _server() -> Iterator[EmbeddedPostgres]:
     with (
         TemporaryDirectory(prefix="ninebell-simulation-", ignore_cleanup_errors=True) as directory,
         EmbeddedPostgres.start(directory, durable=False) as postgres,
     ):
-        names = [f"shard_{shard.number}" for shard in shards]
-        with translated(), psycopg.connect(postgres.dsn, autocommit=True) as connection:
-            for name in names:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield [postgres.dsn_of(name) for name in names]
+        yield postgres
+
+
+def _database(postgres: EmbeddedPostgres, shard: Shard) -> str:
+    """The first shard begins at once, in the database that is there; the others' take a moment to make."""
+    if shard.number == 0:
+        return postgres.dsn
+    name = f"shard_{shard.number}"
+    with translated(), psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return postgres.dsn_of(name)
 
 
 class _Process:
