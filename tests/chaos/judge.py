@@ -78,8 +78,15 @@ class Case:
             repeats=sum(len(times) - 1 for times in self.evidence.repeated.values()) - len(self.called_twice()),
             in_doubt=len(doubted),
             abandoned=len(abandoned),
-            recovery_seconds=max(0.0, (self.evidence.last_sent_at() - self.times.ended).total_seconds()),
+            recovery_seconds=self.recovery().total_seconds(),
             wrong=[f"{missing} messages were never planned", *wrong] if missing else wrong,
+        )
+
+    def recovery(self) -> timedelta:
+        """From the end of the fault until the last message was recorded as sent."""
+        return (
+            max([self.times.ended, *(facts[-1].at for facts in self.streams.values() if facts[-1].name in SENT)])
+            - self.times.ended
         )
 
     def lost(self) -> list[str]:
@@ -92,8 +99,10 @@ class Case:
         ]
 
     def delivered_twice(self) -> list[str]:
-        """To the same person for the same reason."""
-        times = Counter((call.email, call.type) for call in self.calls if call.taken)
+        """To the same person for the same reason under several keys."""
+        times = Counter(
+            (email, type_) for email, type_, _ in {(c.email, c.type, c.idempotency_key) for c in self.calls if c.taken}
+        )
         return [f"{type_} to {email}: {count}" for (email, type_), count in times.items() if count > 1]
 
     def called_twice(self) -> list[str]:
