@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from api import dashboard, dead_letter, health, messages, openapi, projections, templates, user_import, users
 from api.auth import KeyNeeded, Named
-from api.dashboard import AskForecast, AskThroughput, SummaryShown, ThroughputShown
+from api.dashboard import AskFailures, AskForecast, AskThroughput, SummaryShown, ThroughputShown
 from api.dead_letter import Redrive, RedriveMany, RedrivenShown, Resolution
 from api.endpoint import JSON, UPLOADS_AT_ONCE, Call, Endpoint, Resource
 from api.health import HealthShown
@@ -41,6 +41,7 @@ from api.templates import AskTemplate, TemplateShown, TemplateText
 from api.user_import import ImportPeople
 from api.users import ListUpcoming, ListUsers
 from application.forecast_load import Forecast
+from projections.analytics_view import FailureReason
 from projections.messages_by_timezone import ZoneLoad
 
 USERS: Final = "/v1/users"
@@ -86,6 +87,7 @@ ROUTES: Final = (
     Endpoint("GET", "/v1/dashboard/summary", dashboard.summary, gives=SummaryShown),
     Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),
     Endpoint("GET", "/v1/dashboard/throughput", dashboard.throughput, query=AskThroughput, gives=ThroughputShown),
+    Endpoint("GET", "/v1/dashboard/failures", dashboard.failures, query=AskFailures, gives=Items[FailureReason]),
     Endpoint("GET", "/v1/dashboard/forecast", dashboard.forecast, query=AskForecast, gives=Forecast),
     Endpoint("GET", "/v1/templates", templates.list_templates, gives=Items[TemplateShown]),
     Endpoint("GET", TEMPLATE, templates.get_template, query=AskTemplate, gives=TemplateShown, problems=MISSING),

@@ -38,13 +38,25 @@ class ThroughputShown(Struct, frozen=True):
     lateness: list[LatenessBucket]
 
 
-class AskThroughput(NoParameters, frozen=True, kw_only=True):
+class AskFailures(NoParameters, frozen=True, kw_only=True):
     """Which UTC days, both included; the last seven if not said."""
 
     first: date | None = msgspec.field(name="from", default=None)
     last: date | None = msgspec.field(name="to", default=None)
-    timezone: http_wire.Zone | None = None
     type: str | None = None
+
+    def days(self, today: date) -> tuple[date, date]:
+        """The first and the last of them. Raises Invalid."""
+        last = self.last or today
+        first = self.first or last - timedelta(days=6)
+        _within(first, last, timedelta(days=MOST_DAYS))
+        return first, last
+
+
+class AskThroughput(AskFailures, frozen=True, kw_only=True):
+    """Which UTC days, both included; the last seven if not said."""
+
+    timezone: http_wire.Zone | None = None
 
 
 class AskForecast(NoParameters, frozen=True, kw_only=True):
@@ -73,13 +85,19 @@ def throughput(call: Call[AskThroughput]) -> Response:
     """What came into each status hour by hour, and how late what was sent was."""
     asked = call.query
     known_zone(asked.timezone)
-    last = asked.last or call.now.date()
-    first = asked.first or last - timedelta(days=6)
-    _within(first, last, timedelta(days=MOST_DAYS))
+    first, last = asked.days(call.now.date())
     call.wait_for(ANALYTICS_VIEW)
     with call.service.reading() as (cursor, _):
         hours = analytics_view.throughput(cursor, first, last, timezone=asked.timezone, message_type=asked.type)
         return answer(ThroughputShown(hours, analytics_view.lateness(cursor, first, last, message_type=asked.type)))
+
+
+def failures(call: Call[AskFailures]) -> Response:
+    """What kept messages from being sent, the most frequent reason first; a failed try counts as often as it was made."""
+    first, last = call.query.days(call.now.date())
+    call.wait_for(ANALYTICS_VIEW)
+    with call.service.reading() as (cursor, _):
+        return answer(Items(analytics_view.failures(cursor, first, last, message_type=call.query.type)))
 
 
 def forecast(call: Call[AskForecast]) -> Response:

@@ -2,14 +2,27 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Final, LiteralString, get_args
+from operator import attrgetter
+from typing import Any, Final, LiteralString, get_args
 
 from msgspec import Struct
 
 from application.ports import Recorded
-from domain.scheduled_message import MessageEvent, MessageSent, ScheduledMessageEvent, Status, status_after
+from domain.scheduled_message import (
+    STATUS_AFTER,
+    DeliveryInDoubt,
+    MessageAbandoned,
+    MessageCancelled,
+    MessageEvent,
+    MessageExpired,
+    MessageFailed,
+    MessageSent,
+    ScheduledMessageEvent,
+    Status,
+    status_after,
+)
 from domain.timezones import canonical
 from projections.projection import Cursor, Projection, Sealer, as_rows
 
@@ -36,6 +49,14 @@ CREATE TABLE IF NOT EXISTS analytics_lateness (
     messages bigint NOT NULL,
     PRIMARY KEY (day, message_type, up_to_seconds)
 );
+CREATE TABLE IF NOT EXISTS analytics_failures (
+    day date,              -- UTC, of the instant at which the event was recorded
+    message_type text,
+    status text,           -- the one the event led to
+    reason text,
+    messages bigint NOT NULL,
+    PRIMARY KEY (day, message_type, status, reason)
+);
 """
 
 ADD_TRANSITIONS: Final[LiteralString] = """
@@ -46,6 +67,18 @@ ADD_LATENESS: Final[LiteralString] = """
 INSERT INTO analytics_lateness AS held SELECT * FROM json_populate_recordset(NULL::analytics_lateness, %s)
 ON CONFLICT (day, message_type, up_to_seconds) DO UPDATE SET messages = held.messages + excluded.messages
 """
+ADD_FAILURES: Final[LiteralString] = """
+INSERT INTO analytics_failures AS held SELECT * FROM json_populate_recordset(NULL::analytics_failures, %s)
+ON CONFLICT (day, message_type, status, reason) DO UPDATE SET messages = held.messages + excluded.messages
+"""
+FAILURES: Final[Mapping[type[MessageEvent], Callable[[Any], str]]] = {
+    MessageFailed: attrgetter("error"),
+    MessageAbandoned: lambda event: event.error or event.reason,
+    MessageCancelled: attrgetter("reason"),
+    MessageExpired: attrgetter("reason"),
+    DeliveryInDoubt: attrgetter("reason"),
+}
+"""The events after which a message was not sent, and what each says of why."""
 
 
 class Transitions(Struct, frozen=True, order=True):
@@ -65,6 +98,24 @@ class Lateness(Struct, frozen=True, order=True):
     day: date
     message_type: str
     up_to_seconds: int
+    messages: int
+
+
+class Failures(Struct, frozen=True, order=True):
+    """How often a message was not sent on a day, and why: a failed try counts as often as it was made."""
+
+    day: date
+    message_type: str
+    status: Status
+    reason: str
+    messages: int
+
+
+class FailureReason(Struct, frozen=True):
+    """How often something kept messages from being sent; `status` is where it left them."""
+
+    status: Status
+    reason: str  # an error's code, or one of the wire's words
     messages: int
 
 
@@ -92,6 +143,9 @@ def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer)
     lateness = Counter(_lateness(recorded.event) for recorded in events if isinstance(recorded.event, MessageSent))
     if lateness:
         cursor.execute(ADD_LATENESS, [as_rows([Lateness(*key, messages) for key, messages in sorted(lateness.items())])])
+    failures = Counter(_failure(recorded) for recorded in events if type(recorded.event) in FAILURES)
+    if failures:
+        cursor.execute(ADD_FAILURES, [as_rows([Failures(*key, messages) for key, messages in sorted(failures.items())])])
 
 
 def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date, int, str, str, Status]:
@@ -102,6 +156,12 @@ def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date,
 def _lateness(event: MessageSent) -> tuple[date, str, int]:
     seconds = (event.sent_at - event.due_at).total_seconds()
     return event.sent_at.astimezone(UTC).date(), event.message_type, (*BUCKETS, _BEYOND)[bisect_left(BUCKETS, seconds)]
+
+
+def _failure(recorded: Recorded[MessageEvent]) -> tuple[date, str, Status, str]:
+    kind = type(recorded.event)
+    reason = FAILURES[kind](recorded.event)
+    return recorded.at.astimezone(UTC).date(), recorded.event.message_type, STATUS_AFTER[kind], reason
 
 
 def throughput(
@@ -133,6 +193,19 @@ def lateness(cursor: Cursor, first: date, last: date, *, message_type: str | Non
     return [*edges, LatenessBucket(None, found.get(_BEYOND, 0))]
 
 
+def failures(cursor: Cursor, first: date, last: date, *, message_type: str | None = None) -> list[FailureReason]:
+    """What kept messages from being sent on the UTC days from `first` to `last` inclusive, the most frequent first."""
+    cursor.execute(
+        """
+        SELECT status, reason, sum(messages)::bigint FROM analytics_failures
+        WHERE day BETWEEN %s AND %s AND message_type = coalesce(%s, message_type)
+        GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+        """,
+        [first, last, message_type],
+    )
+    return [FailureReason(*row) for row in cursor]
+
+
 def transitions(cursor: Cursor) -> dict[tuple[date, str], int]:
     """How many messages came into each status on each UTC day: for the audit."""
     cursor.execute("SELECT day, status, sum(messages)::bigint FROM analytics_transitions GROUP BY 1, 2")
@@ -141,10 +214,10 @@ def transitions(cursor: Cursor) -> dict[tuple[date, str], int]:
 
 ANALYTICS_VIEW: Final = Projection(
     name="analytics_view",
-    version=1,
+    version=2,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
-    tables=("analytics_transitions", "analytics_lateness"),
+    tables=("analytics_transitions", "analytics_lateness", "analytics_failures"),
     create=CREATE,
     adds_up=True,
     project=project,

@@ -163,6 +163,8 @@ def test_the_dashboards_add_up(town: Town) -> None:
     assert [(one["minute"], one["messages"]) for one in forecast] == [("2027-03-02T03:30:00Z", 1), ("2027-03-02T09:00:00Z", 1)]
     throughput = town.client.get("/v1/dashboard/throughput", params={"from": "2027-03-01"}).json()["hours"]
     assert {one["status"]: one["messages"] for one in throughput} == {"scheduled": 3, "cancelled": 1}
+    failures = town.client.get("/v1/dashboard/failures", params={"from": "2027-03-01"}).json()["items"]
+    assert failures == [{"status": "cancelled", "reason": "operator", "messages": 1}]
 
 
 def test_the_forecast_tells_the_herds_to_come_and_how_long_they_take_to_leave(town: Town) -> None:

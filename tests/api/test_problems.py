@@ -116,6 +116,7 @@ def test_a_path_that_is_not_there_is_a_problem_too(client: TestClient) -> None:
         ("/v1/messages", "cursor=WzEsMl0", ["/cursor"]),
         ("/v1/projections", "limit=10", ["/limit"]),
         ("/v1/dashboard/throughput", "from=2027-03-02&to=2027-03-01", ["/to"]),
+        ("/v1/dashboard/failures", "from=2027-03-02&to=2027-03-01", ["/to"]),
         ("/v1/dashboard/forecast", "from=2027-03-01T00:00:00Z&to=2029-03-01T00:00:00Z", ["/to"]),
     ],
 )

@@ -10,9 +10,22 @@ from msgspec.structs import replace
 from domain.message_id import message_id
 from domain.scheduled_message import LateResultRecorded
 from projections import analytics_view
-from projections.analytics_view import ANALYTICS_VIEW, BUCKETS, LatenessBucket, Throughput
+from projections.analytics_view import ANALYTICS_VIEW, BUCKETS, FailureReason, LatenessBucket, Throughput
 from projections.projection import Cursor, Projection
-from tests.domain.message_stories import DISPATCH, DUE, REPEATED, REQUESTED, SCHEDULED, SENT, USER
+from tests.domain.message_stories import (
+    ABANDONED,
+    DISPATCH,
+    DUE,
+    EXPIRED,
+    FAILED,
+    IN_DOUBT,
+    REPEATED,
+    REQUESTED,
+    SCHEDULED,
+    SENT,
+    SUPPRESSED,
+    USER,
+)
 from tests.projections.telling import AT, ReadModel
 
 ID = message_id(USER, "BIRTHDAY", date(2027, 5, 15))
@@ -82,3 +95,27 @@ def test_lateness_can_be_asked_of_one_type(analytics: ReadModel, cursor: Cursor)
     analytics.given(ID, SENT)
     assert not any(bucket.messages for bucket in analytics_view.lateness(cursor, DAY, DAY, message_type="ANNIVERSARY"))
     assert sum(bucket.messages for bucket in analytics_view.lateness(cursor, DAY, DAY, message_type="BIRTHDAY")) == 1
+
+
+def test_what_kept_messages_from_being_sent_counts_by_its_reason(analytics: ReadModel, cursor: Cursor) -> None:
+    analytics.given(ID, SCHEDULED, REQUESTED, FAILED, REQUESTED, FAILED, REQUESTED, ABANDONED)
+    analytics.given(UUID(int=8), EXPIRED).given(UUID(int=9), IN_DOUBT, SENT)
+    analytics.given(UUID(int=10), replace(SUPPRESSED, message_type="ANNIVERSARY"))
+    assert analytics_view.failures(cursor, DAY, DAY) == [
+        FailureReason("retrying", "not_accepted:500", 2),
+        FailureReason("abandoned", "rejected:400", 1),
+        FailureReason("cancelled", "suppressed", 1),
+        FailureReason("expired", "late_window", 1),
+        FailureReason("in_doubt", "timeout", 1),
+    ]
+
+
+def test_failures_can_be_asked_of_one_type_and_of_other_days(analytics: ReadModel, cursor: Cursor) -> None:
+    analytics.given(ID, SUPPRESSED).given(UUID(int=8), replace(SUPPRESSED, message_type="ANNIVERSARY"))
+    assert analytics_view.failures(cursor, DAY, DAY, message_type="BIRTHDAY") == [FailureReason("cancelled", "suppressed", 1)]
+    assert analytics_view.failures(cursor, DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
+
+
+def test_what_was_abandoned_without_an_answer_has_a_reason_too(analytics: ReadModel, cursor: Cursor) -> None:
+    analytics.given(ID, replace(ABANDONED, reason="doubt", error=""))
+    assert analytics_view.failures(cursor, DAY, DAY) == [FailureReason("abandoned", "doubt", 1)]
