@@ -19,7 +19,7 @@ run: .venv/runtime.stamp  ## start everything in one process: data in ./.ninebel
 
 test: .venv/dev.stamp broker  ## run all tests, on a real PostgreSQL and a real RabbitMQ
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --ignore=tests/e2e --ignore=tests/chaos $(PYTEST_OPTIONS)
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/e2e tests/chaos  # these have every process up, and want the machine to themselves
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST_OPTIONS) tests/e2e tests/chaos  # these have every process up: apart from what computes
 
 check: .venv/dev.stamp  ## lint, formatting, types and layers
 	@$(BIN)/ruff check .
