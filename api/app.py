@@ -35,7 +35,7 @@ from api.http_wire import (
 )
 from api.messages import ListMessages
 from api.problems import PROBLEMS, problem
-from api.request_wire import NoParameters, Paging
+from api.request_wire import AtThatTime, NoParameters, Paging
 from api.service import Service
 from api.templates import AskTemplate, TemplateShown, TemplateText
 from api.user_import import ImportPeople
@@ -56,7 +56,7 @@ RESOLVE: Final = f"{MESSAGE}/resolve"
 TEMPLATE: Final = "/v1/templates/{type}/{language}"
 MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
 UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
-MISSING, GONE, TAKEN, REFUSED = (404,), (404, 410), (409,), (404, 409)
+MISSING, READ, GONE, TAKEN, REFUSED = (404,), (404, 409), (404, 409, 410), (409,), (404, 409)
 
 
 def document(_: Call[NoParameters]) -> Response:
@@ -69,16 +69,16 @@ ROUTES: Final = (
     Endpoint("GET", USERS, users.list_users, query=ListUsers, gives=Listed[UserShown]),
     Endpoint("POST", USERS, users.create_user, media=JSON, body=NewUser, status=201, gives=UserShown, problems=TAKEN),
     Endpoint("POST", IMPORT, user_import.import_people, query=ImportPeople, media=UPLOADS, streamed=True, gives=ImportShown),
-    Endpoint("GET", USER, users.get_user, gives=UserShown, problems=GONE),
+    Endpoint("GET", USER, users.get_user, query=AtThatTime, gives=UserShown, problems=GONE),
     Endpoint("PATCH", USER, users.patch_user, media=MERGE_PATCH, body=UserPatch, gives=UserShown, problems=GONE),
-    Endpoint("DELETE", USER, users.delete_user, status=204, problems=MISSING),
+    Endpoint("DELETE", USER, users.delete_user, status=204, problems=READ),
     Endpoint("POST", SUPPRESS, users.suppress, media=JSON, body=Suppression, optional=True, gives=UserShown, problems=GONE),
     Endpoint("POST", f"{USER}/unsuppress", users.unsuppress, gives=UserShown, problems=GONE),
     Endpoint("GET", f"{USER}/upcoming", users.list_upcoming, query=ListUpcoming, gives=Items[UpcomingShown], problems=GONE),
-    Endpoint("GET", f"{USER}/events", users.list_user_events, query=Paging, gives=Listed[EventShown], problems=MISSING),
+    Endpoint("GET", f"{USER}/events", users.list_user_events, query=Paging, gives=Listed[EventShown], problems=READ),
     Endpoint("GET", MESSAGES, messages.list_messages, query=ListMessages, gives=Listed[MessageShown]),
-    Endpoint("GET", MESSAGE, messages.get_message, gives=MessageShown, problems=MISSING),
-    Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=MISSING),
+    Endpoint("GET", MESSAGE, messages.get_message, query=AtThatTime, gives=MessageShown, problems=READ),
+    Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=READ),
     Endpoint("POST", f"{MESSAGE}/cancel", messages.cancel, gives=MessageShown, problems=REFUSED),
     Endpoint("POST", f"{MESSAGES}/redrive", dead_letter.redrive_many, media=JSON, body=RedriveMany, gives=RedrivenShown),
     Endpoint("POST", REDRIVE, dead_letter.redrive, media=JSON, body=Redrive, optional=True, gives=MessageShown, problems=REFUSED),

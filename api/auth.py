@@ -2,19 +2,23 @@
 
 import re
 from typing import Final
-from uuid import uuid4
 
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
 
 from api.problems import NotAuthorized, problem
 from api.service import Keys
 
+CORRELATION_ID: Final = "Ninebell-Correlation-Id"
 REQUEST_ID: Final = "X-Request-ID"
+TRACE_PARENT: Final = "traceparent"
+"""Of W3C Trace Context; the trace's ID is taken."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -37,7 +41,7 @@ class Named:
             if message["type"] == "http.response.start":
                 begun = True
                 headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = correlation_id
+                headers[CORRELATION_ID] = headers[REQUEST_ID] = correlation_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")  # most answers are personal
             await send(message)
@@ -70,8 +74,12 @@ class KeyNeeded:
 
 
 def _correlation_id(headers: Headers) -> str:
-    given = headers.get(REQUEST_ID, "")
-    return given if _TOKEN.fullmatch(given) else uuid4().hex
+    """The client's own, if it is a plain word; else one that tells its instant, so that the logs can be searched for it."""
+    for given in (headers.get(CORRELATION_ID, ""), headers.get(REQUEST_ID, "")):
+        if _TOKEN.fullmatch(given):
+            return given
+    trace = _TRACE.fullmatch(headers.get(TRACE_PARENT, ""))
+    return trace[1] if trace else str(uuid7())
 
 
 def _place(error: Exception) -> str:

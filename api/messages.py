@@ -1,5 +1,6 @@
 """Messages over HTTP: find them, see what happened to one, cancel it, move it."""
 
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,13 @@ from api.http_wire import (
     logged_shown,
     message_shown,
 )
-from api.request_wire import NoParameters, Paging, decode_body, known_zone
+from api.request_wire import AtThatTime, NoParameters, Paging, decode_body, known_zone, moment_of
 from application.cancel_message import cancel_message
 from application.ports import Position
 from application.reschedule_message import RescheduleMessage, reschedule_message
+from application.time_travel import Moment, as_of
 from domain.errors import Invalid, MessageUnknown, Problem
-from domain.scheduled_message import Reason, Status
+from domain.scheduled_message import Reason, ScheduledMessage, Status, evolve
 from projections import message_log
 from projections.message_filter import Asked
 from projections.message_log import MESSAGE_LOG, Page
@@ -64,14 +66,26 @@ def list_messages(call: Call[ListMessages]) -> Response:
     return answer(Listed([logged_shown(message) for message in page.items], page.next))
 
 
-def get_message(call: Call[NoParameters]) -> Response:
-    """One message."""
+def get_message(call: Call[AtThatTime]) -> Response:
+    """One message, now or as it was."""
+    if moment := moment_of(call.query):
+        return _message_as_of(call, moment)
     call.wait_for(MESSAGE_LOG)
     with call.service.reading() as (cursor, _):
         message = message_log.one(cursor, call.id)
     if message is None:
         raise MessageUnknown
     return answer(logged_shown(message))
+
+
+def _message_as_of(call: Call[AtThatTime], moment: Moment) -> Response:
+    history = call.service.store.history("messages", call.id)
+    if not history:
+        raise MessageUnknown
+    state: ScheduledMessage | None = reduce(evolve, (one.event for one in as_of(history, moment)), None)  # type: ignore[arg-type]
+    if state is None:
+        raise MessageUnknown
+    return answer(message_shown(call.id, state))
 
 
 def list_message_events(call: Call[Paging]) -> Response:

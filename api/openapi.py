@@ -11,6 +11,7 @@ from offapi import OpenAPITemplate
 from starlette.responses import HTMLResponse, Response
 
 from api import position_wire
+from api.auth import CORRELATION_ID
 from api.endpoint import Call, Endpoint
 from api.problems import MEDIA_TYPE, ProblemShown
 from api.request_wire import NoParameters
@@ -28,6 +29,7 @@ Schema = dict[str, Any]
 _PATH_PARAMETER: Final = re.compile(r"{(\w+)(?::(\w+))?}")
 _TEXT: Final[Schema] = {"type": "string"}
 _POSITION: Final[Schema] = {"type": "string", "examples": ["users=123,messages=456"]}
+_WORD: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
 
 
 def docs(_: Call[NoParameters]) -> Response:
@@ -92,6 +94,9 @@ def _parameters(endpoint: Endpoint, components: dict[str, Schema]) -> list[Schem
         if not field.required and field.default is not None:
             schema = schema | {"default": field.default}
         parameters.append({"name": field.encode_name, "in": "query", "required": field.required, "schema": schema})
+    if endpoint.method != "GET":
+        own = "The caller's own ID of this call, kept with what comes of it; X-Request-ID and traceparent are taken, too."
+        parameters.append({"name": CORRELATION_ID, "in": "header", "description": own, "schema": _WORD})
     if endpoint.method == "GET" and not endpoint.open:
         waited = "Wait until what is read has seen these positions."
         parameters.append({"name": position_wire.HEADER, "in": "header", "description": waited, "schema": _POSITION})
@@ -104,7 +109,7 @@ def _responses(endpoint: Endpoint, components: dict[str, Schema]) -> Schema:
     if endpoint.gives is not None:
         response["content"] = {endpoint.produces: {"schema": _schema(endpoint.gives, components)}}
     if endpoint.method != "GET":
-        response["headers"] = {position_wire.HEADER: {"schema": _POSITION}}
+        response["headers"] = {position_wire.HEADER: {"schema": _POSITION}, CORRELATION_ID: {"schema": _WORD}}
     problem = {"content": {MEDIA_TYPE: {"schema": _schema(ProblemShown, components)}}}
     problems = {str(code): {"description": HTTPStatus(code).phrase} | problem for code in sorted(_problems(endpoint))}
     return {str(status.value): response} | problems

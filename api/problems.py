@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.people_wire import BrokenOff
 from api.position_wire import BadPosition
-from application.ports import StoreUnavailable
+from application.ports import BrokenStreams, StoreUnavailable
 from domain.errors import Conflict, Gone, Invalid, Problem, Refusal, Unknown
 from projections.page_cursor import BadCursor
 
@@ -75,6 +75,7 @@ PROBLEMS: Final[dict[type[Exception], Answered]] = {
     Unknown: Answered(HTTPStatus.NOT_FOUND),
     Gone: Answered(HTTPStatus.GONE),
     Conflict: Answered(HTTPStatus.CONFLICT),
+    BrokenStreams: Answered(HTTPStatus.CONFLICT),
     Invalid: Answered(HTTPStatus.UNPROCESSABLE_ENTITY),
     BadCursor: Answered(HTTPStatus.UNPROCESSABLE_ENTITY),
     BadPosition: Answered(HTTPStatus.BAD_REQUEST),
@@ -110,6 +111,8 @@ def _response(
 def _detail(error: Exception) -> str:
     if isinstance(error, Invalid):
         return "Some fields are wrong; each is named."
+    if isinstance(error, BrokenStreams):  # IDs and a kind of error
+        return f"{error} can't be read: ninebell parked list says what was left alone, and why."
     # Only texts written in this repository are shown: those of a library can quote anything.
     said = str(error) if isinstance(error, Refusal | BrokenOff | WrongMediaType) else ""
     return said or (type(error).__doc__ or "").partition("\n")[0]

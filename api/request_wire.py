@@ -1,12 +1,15 @@
 """How do a request's body and parameters become values, with every wrong one named?"""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, TypeVar
+from datetime import datetime
+from types import UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
 from api.problems import NotReadable
+from application.time_travel import Moment
 from domain.errors import Invalid, Problem
 from domain.timezones import NAMES, nearest
 
@@ -14,6 +17,8 @@ S = TypeVar("S", bound=Struct)
 
 Limit = Annotated[int, Meta(ge=1, le=500, description="Items in an answer, at most.")]
 USUAL_LIMIT: Final = 100
+Instant = Annotated[datetime, Meta(tz=True, description="As it was at this instant: what was recorded by then.")]
+Version = Annotated[int, Meta(ge=1, le=10**9, description="As it was after its first so many events.")]
 
 _LONGEST_REASON: Final = 200
 
@@ -27,6 +32,20 @@ class Paging(Struct, frozen=True, kw_only=True):
 
     limit: Limit = USUAL_LIMIT
     cursor: str | None = None
+
+
+class AtThatTime(Struct, frozen=True, kw_only=True):
+    """At an instant, or after its first so many events; now, if neither is said."""
+
+    as_of: Instant | None = None
+    version: Version | None = None
+
+
+def moment_of(asked: AtThatTime) -> Moment | None:
+    """None for now. Raises Invalid for both at once."""
+    if asked.as_of is not None and asked.version is not None:
+        raise Invalid([Problem("version", "goes without as_of: ask for an instant or for a version")])
+    return Moment(at=asked.as_of, version=asked.version) if (asked.as_of or asked.version) else None
 
 
 def decode_query(given: Iterable[tuple[str, str]], kind: type[S]) -> S:
@@ -64,6 +83,11 @@ def known_zone(name: str | None) -> None:
         raise Invalid([Problem("timezone", "is not an IANA zone" + (f"; did you mean {near}?" if near else ""))])
 
 
+def _may_be_text(kind: Any) -> bool:
+    arms = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return any(getattr(arm, "__origin__", arm) in (int, bool) for arm in arms)
+
+
 def _decode(given: Mapping[str, Any], kind: type[S], unknown: str, problems: list[Problem]) -> S:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     problems = problems + [Problem(name, unknown) for name in given if name not in fields]
@@ -72,8 +96,7 @@ def _decode(given: Mapping[str, Any], kind: type[S], unknown: str, problems: lis
         if name in given:
             try:
                 # Only numbers and flags may be written as text; a lax instant would be any number of seconds.
-                strict = getattr(field.type, "__origin__", field.type) not in (int, bool)
-                values[field.name] = msgspec.convert(given[name], field.type, strict=strict)
+                values[field.name] = msgspec.convert(given[name], field.type, strict=not _may_be_text(field.type))
             except msgspec.ValidationError as error:
                 problems.append(Problem(name, str(error)[:_LONGEST_REASON]))
         elif field.required:

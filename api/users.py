@@ -1,5 +1,6 @@
 """Users over HTTP: create, change, erase, suppress, find, and what comes and what was."""
 
+from collections.abc import Sequence
 from functools import reduce
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -12,16 +13,18 @@ from starlette.responses import Response
 from api import http_wire
 from api.endpoint import Call
 from api.http_wire import Items, Listed, Suppression, answer, event_page, upcoming_shown, user_shown
-from api.request_wire import NoParameters, Paging, decode_body, decode_object, known_zone
+from api.request_wire import AtThatTime, NoParameters, Paging, decode_body, decode_object, known_zone, moment_of
 from api.service import Service
 from application.change_user import change_user
 from application.erase_user import erase_user
-from application.ports import Position
+from application.ports import Position, Recorded
 from application.register_user import RegisterUser, register_user
 from application.suppress_user import suppress_user, unsuppress_user
+from application.time_travel import Moment, as_of
 from application.upcoming import upcoming
 from domain import user
 from domain.errors import Conflict, Invalid, Problem, UserErasedError, UserUnknown
+from domain.event import Event
 from domain.timezones import canonical, local_date
 from domain.user import Details, User
 from domain.user_details import FIELDS, parse_details
@@ -94,8 +97,10 @@ def unsuppress(call: Call[NoParameters]) -> Response:
     return _shown(call.service, call.id, position)
 
 
-def get_user(call: Call[NoParameters]) -> Response:
-    """One person."""
+def get_user(call: Call[AtThatTime]) -> Response:
+    """One person, now or as they were; of one who was erased, nothing."""
+    if moment := moment_of(call.query):
+        return _user_as_of(call, moment)
     call.wait_for(USERS_VIEW)
     with call.service.reading() as (cursor, sealer):
         viewed = users_view.one(cursor, sealer, call.id)
@@ -103,6 +108,13 @@ def get_user(call: Call[NoParameters]) -> Response:
         _refuse_erased(call)
         raise UserUnknown
     return answer(_viewed_shown(viewed))
+
+
+def _user_as_of(call: Call[AtThatTime], moment: Moment) -> Response:
+    """Whoever was erased is gone from the past, too: nobody can tell what it said of them."""
+    history = call.service.store.history("users", call.id)
+    _reachable(_folded(history))
+    return answer(user_shown(call.id, _reachable(_folded(as_of(history, moment))), history[0].at))
 
 
 def list_users(call: Call[ListUsers]) -> Response:
@@ -177,10 +189,14 @@ def _merged(value: Any, patch: Any) -> Any:
 def _shown(service: Service, user_id: UUID, position: Position, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """The person as their stream says, as no read model may have come so far yet."""
     history = service.store.history("users", user_id)
-    state: User | None = reduce(user.evolve, (recorded.event for recorded in history), None)  # type: ignore[arg-type]
-    shown = user_shown(user_id, _reachable(state), history[0].at)
+    shown = user_shown(user_id, _reachable(_folded(history)), history[0].at)
     location = f"/v1/users/{user_id}" if status == HTTPStatus.CREATED else ""
     return answer(shown, status, position=position, location=location)
+
+
+def _folded(history: Sequence[Recorded[Event]]) -> User | None:
+    state: User | None = reduce(user.evolve, (recorded.event for recorded in history), None)  # type: ignore[arg-type]
+    return state
 
 
 def _reachable(state: User | None) -> User:
@@ -192,7 +208,7 @@ def _reachable(state: User | None) -> User:
     return state
 
 
-def _refuse_erased(call: Call[NoParameters]) -> None:
+def _refuse_erased(call: Call[AtThatTime]) -> None:
     """Only the store tells who was erased from who never was. Raises UserErasedError."""
     state = call.service.store.load_users([call.id])[call.id].state
     if state is not None and state.erased:

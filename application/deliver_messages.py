@@ -258,7 +258,7 @@ class Deliverer:
             except Exception as error:  # noqa: BLE001  pure code on one message: the others' outcomes are kept
                 self._store.park("messages", [Broken(id_, found.version, kind_of(error))])
             else:
-                appends.append(NewEvents("messages", id_, found.version, tuple(events)))
+                appends.append(NewEvents("messages", id_, found.version, tuple(events), found.story))
         if stream and (finished := dispatches.finish(stream.state, "recorded")):
             appends.append(NewEvents("dispatches", claim.dispatch_id, stream.version, tuple(finished)))
         return Group(tuple(appends), _origin(claim.dispatch_id))
@@ -288,4 +288,4 @@ class Deliverer:
 
 
 def _origin(dispatch_id: UUID) -> Origin:
-    return Origin("worker", correlation_id=str(dispatch_id), causation_id=f"dispatch:{dispatch_id}")
+    return Origin("worker", causation_id=f"dispatch:{dispatch_id}")

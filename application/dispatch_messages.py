@@ -25,7 +25,7 @@ from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchR
 from domain.message_type import MessageTypes
 from domain.scheduled_message import MessageExpired, MessageScheduled, SendRequested
 
-DISPATCHER: Final = Origin(who="dispatcher")
+DISPATCHER: Final = Origin(who="dispatcher", causation_id="due")
 PAGE: Final = 1_000  # messages of a channel, and events of a log, in one transaction
 LONGEST_WAIT_SECONDS: Final = 1.0
 
@@ -99,7 +99,9 @@ class Dispatcher:
         for message_id, recorded in latest.items():
             if isinstance(recorded.event, MessageScheduled):
                 try:
-                    rows.append(self._rows.of_scheduled(message_id, recorded.version, recorded.event))
+                    rows.append(
+                        self._rows.of_scheduled(message_id, recorded.version, recorded.event, recorded.origin.correlation_id)
+                    )
                 except Exception as error:  # noqa: BLE001  pure code on one message: the rest goes on
                     work.park("messages", message_id, kind_of(error))
             elif isinstance(recorded.event, ENDED):
@@ -148,7 +150,7 @@ class Dispatcher:
         batches = self._batches([row for row in sure if row.send_before > now], now)
         decided += [(row, _expired(row)) for row in sure if row.send_before <= now]
         decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
-        groups = [Group((NewEvents("messages", row.message_id, row.version, (event,)),)) for row, event in decided]
+        groups = [Group((NewEvents("messages", row.message_id, row.version, (event,), row.story),)) for row, event in decided]
         appended = work.append(groups, DISPATCHER, now)
         lost = {decided[index][0].message_id for index in appended.lost}
         work.followed_own("messages", appended, len(decided) - len(lost))  # its rows say as much already

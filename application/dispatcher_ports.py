@@ -26,6 +26,7 @@ class DueMessage(Struct, frozen=True):
     ready_at: datetime  # due_at, or retry_at
     send_before: datetime
     attempt: int
+    story: str = ""  # empty if the message tells no other than its own
 
 
 class InFlight(Struct, frozen=True):

@@ -66,7 +66,7 @@ class DueMessages:
     def usual_route(self) -> Route:
         return Route("", self._channels.channel_of(""), USUAL_PRIORITY)
 
-    def of_scheduled(self, message_id: UUID, version: int, event: MessageScheduled) -> DueMessage:
+    def of_scheduled(self, message_id: UUID, version: int, event: MessageScheduled, story: str) -> DueMessage:
         """The event says everything, so that a million of them need no stream. What it raises concerns this message alone."""
         storable(event.message_type, event.timezone)
         return DueMessage(
@@ -81,6 +81,7 @@ class DueMessages:
             ready_at=event.due_at,
             send_before=self._send_before(event.message_type, event.occasion, event.timezone, event.due_at),
             attempt=1,
+            story=_of_others(story, message_id),
         )
 
     def of_stream(self, message_id: UUID, stream: Stream[ScheduledMessage]) -> DueMessage | None:
@@ -110,6 +111,7 @@ class DueMessages:
             ready_at=ready_at,
             send_before=message.send_before or usual,
             attempt=message.retry_count + 1,
+            story=_of_others(stream.story, message_id),
         )
 
     def look_up(self, work: DispatcherWork, message_ids: Collection[UUID]) -> list[DueMessage]:
@@ -135,6 +137,11 @@ class DueMessages:
     def _send_before(self, message_type: str, occasion: date, timezone: str, due_at: datetime) -> datetime:
         kind = self._types.get(message_type)
         return _too_late_from(occasion, timezone, due_at, kind.late_window if kind else None)
+
+
+def _of_others(story: str, message_id: UUID) -> str:
+    """Most messages begin a story of their own, for which a herd's rows have no room to spare."""
+    return "" if story == str(message_id) else story
 
 
 @lru_cache(maxsize=65_536)

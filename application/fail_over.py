@@ -51,4 +51,4 @@ class FailOver:
         if to is None or message is None or message.in_doubt or message.status not in ("scheduled", "retrying"):
             return None
         events = message_decisions.fail_over(message, from_channel=channel, to_channel=to)
-        return Group((NewEvents("messages", row.message_id, stream.version, tuple(events)),))
+        return Group((NewEvents("messages", row.message_id, stream.version, tuple(events), stream.story),))

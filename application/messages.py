@@ -25,7 +25,7 @@ def change(store: EventStore, message_id: UUID, decide: Decide, origin: Origin, 
         events = decide(stream.state, withdrawal.stream_id if withdrawal else None)
         if not events:
             return store.head()
-        changed = NewEvents("messages", message_id, stream.version, tuple(events))
+        changed = NewEvents("messages", message_id, stream.version, tuple(events), stream.story)
         appended = store.append([Group((changed, withdrawal) if withdrawal else (changed,))], origin, now)
         if not appended.lost:
             return appended.position
@@ -35,4 +35,5 @@ def _withdrawal(store: EventStore, message_id: UUID, state: ScheduledMessage | N
     if state is None or state.status != "requested" or state.dispatch_id is None:
         return None
     stream = store.load_dispatches([state.dispatch_id])[state.dispatch_id]
-    return NewEvents("dispatches", state.dispatch_id, stream.version, tuple(dispatch.withdraw(stream.state, message_id)))
+    events = tuple(dispatch.withdraw(stream.state, message_id))
+    return NewEvents("dispatches", state.dispatch_id, stream.version, events)

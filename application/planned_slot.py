@@ -161,7 +161,10 @@ class _Draft:
     def group(self) -> Group | None:
         if not self.events:
             return None
-        appends = [NewEvents("messages", each, self.versions[each], tuple(events)) for each, events in self.events.items()]
+        appends = [
+            NewEvents("messages", each, self.versions[each], tuple(events), self.streams.story(each))
+            for each, events in self.events.items()
+        ]
         if self.takes_the_year:
             # Nobody may bring another one of the year back to life between our reading and our writing.
             rest = [each for each in self.slot.message_ids if each not in self.events and self.streams.version(each)]

@@ -33,7 +33,7 @@ class Origin(Struct, frozen=True):
     """Who caused an event, and the story it belongs to."""
 
     who: str  # `key:NAME`, `cli`, or the role
-    correlation_id: str = ""
+    correlation_id: str = ""  # left empty, the event goes on with its stream's story (see `origin_of`)
     causation_id: str = ""
 
 
@@ -53,6 +53,7 @@ class Stream(Struct, Generic[S], frozen=True):
 
     state: S | None
     version: int
+    story: str = ""  # the correlation ID of its last event
 
 
 class NewEvents(Struct, frozen=True):
@@ -62,6 +63,7 @@ class NewEvents(Struct, frozen=True):
     stream_id: UUID
     version: int
     events: tuple[Event, ...]
+    story: str = ""  # that the stream tells so far
 
 
 class Group(Struct, frozen=True):
@@ -77,6 +79,13 @@ class Appended(Struct, frozen=True):
 
     lost: frozenset[int]
     position: Position
+
+
+def origin_of(new: NewEvents, cause: Origin) -> Origin:
+    """What nobody asked for goes on with the story that its stream tells, and begins one of the stream's own ID."""
+    if cause.correlation_id:
+        return cause
+    return Origin(cause.who, new.story or str(new.stream_id), cause.causation_id)
 
 
 class Broken(Struct, frozen=True):

@@ -8,9 +8,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.channel_plan import ChannelPlan
-from application.dispatch_messages import DISPATCHER
 from application.dispatcher_ports import DispatcherWork, InFlight
-from application.ports import Begin, Group, NewEvents, Stream
+from application.ports import Begin, Group, NewEvents, Origin, Stream
 from application.readable import kind_of, readable
 from domain import dispatch, message_decisions
 from domain.dispatch import Dispatch
@@ -20,6 +19,7 @@ from domain.message_type import MessageTypes
 from domain.scheduled_message import ScheduledMessage, SendRequested, evolve
 
 WORKER_DEAD: Final = "worker_dead"
+RECOVERY: Final = Origin(who="dispatcher", causation_id="recovery")
 PAGE: Final = 100  # dispatches in one transaction
 FORGET_AFTER_SECONDS: Final = 600.0
 """How long the counter of a worker without a claim stands still before its row is dropped; one that thaws later begins anew."""
@@ -98,7 +98,7 @@ class Recovery:
                     taken[dispatch_id] = self._take(dispatch_id, streams[dispatch_id], messages, now)
                 except Exception as error:  # noqa: BLE001  pure code on one dispatch: the rest goes on
                     work.park("dispatches", dispatch_id, kind_of(error))
-            lost = work.append([group for group, _ in taken.values()], DISPATCHER, now).lost if taken else frozenset()
+            lost = work.append([group for group, _ in taken.values()], RECOVERY, now).lost if taken else frozenset()
             work.put_in_flight([flight for at, (_, flight) in enumerate(taken.values()) if flight and at not in lost])
             open_ids = [dispatch_id for at, dispatch_id in enumerate(taken) if at in lost]
         work.finished(dispatch_ids)
@@ -117,7 +117,7 @@ class Recovery:
             message = messages.get(member)
             if message and message.state and message.state.status == "requested" and message.state.dispatch_id == dispatch_id:
                 events = self._doubted(message.state, state.channel, dispatch_id, repeat_id)
-                appends.append(NewEvents("messages", member, message.version, events))
+                appends.append(NewEvents("messages", member, message.version, events, message.story))
                 if isinstance(events[-1], SendRequested):
                     repeated.append(member)
         if not repeated:

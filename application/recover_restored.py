@@ -77,7 +77,7 @@ class RecoverRestored:
         while open_:
             streams = readable(work.load_messages, open_)
             groups = [
-                Group((NewEvents("messages", id_, stream.version, tuple(events)),))
+                Group((NewEvents("messages", id_, stream.version, tuple(events), stream.story),))
                 for id_, stream in streams.items()
                 if (events := _doubt(stream.state, open_[id_]))
             ]
@@ -114,7 +114,7 @@ def _called_off(dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[U
         message = messages.get(member)  # what can't be read is parked
         if message and message.state and (message.state.status, message.state.dispatch_id) == ("requested", dispatch_id):
             events = _doubt(message.state, stream.state.channel)
-            appends.append(NewEvents("messages", member, message.version, tuple(events)))
+            appends.append(NewEvents("messages", member, message.version, tuple(events), message.story))
     return Group(tuple(appends))
 
 

@@ -127,7 +127,9 @@ class _Years:
             raise YearTaken
         # Nobody may bring another one of the year back to life between our reading and our writing.
         checks = [NewEvents("messages", each, streams.version(each), ()) for each in others]
-        group = Group((NewEvents("messages", message_id, streams.version(message_id), tuple(events)), *checks))
+        group = Group(
+            (NewEvents("messages", message_id, streams.version(message_id), tuple(events), streams.story(message_id)), *checks)
+        )
         streams.add(message_id, events)
         return group
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from application.channel_plan import ChannelPlan
 from application.claims import KEY_LIFETIME, UNREADABLE, too_late_from
-from application.dispatch_messages import DISPATCHER, PAGE
+from application.dispatch_messages import PAGE
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.pacing import MOST_IN_ALL
-from application.ports import Begin, Followed, Group, NewEvents, Stream
+from application.ports import Begin, Followed, Group, NewEvents, Origin, Stream
 from application.readable import kind_of, readable
 from application.recover_deliveries import WORKER_DEAD
 from domain import dispatch, message_decisions
@@ -22,6 +22,7 @@ from domain.event import Event
 from domain.message_type import MessageTypes
 from domain.scheduled_message import DeliveryInDoubt, ScheduledMessage
 
+DOUBT: Final = Origin(who="dispatcher", causation_id="doubt")
 REPEAT_AFTER: Final = timedelta(seconds=10)
 """The same for every doubt, so that those that wait are the end of the log and no more need be remembered."""
 
@@ -93,7 +94,7 @@ class RepeatDoubt:
                     continue
                 if repeat:
                     repeats[dispatch_id] = repeat
-            lost = work.append([group for group, _ in repeats.values()], DISPATCHER, now).lost if repeats else frozenset()
+            lost = work.append([group for group, _ in repeats.values()], DOUBT, now).lost if repeats else frozenset()
             work.put_in_flight([flight for index, (_, flight) in enumerate(repeats.values()) if index not in lost])
             open_ids = [dispatch_id for index, dispatch_id in enumerate(repeats) if index in lost]
 
@@ -127,7 +128,7 @@ class RepeatDoubt:
             for stream in members.values()
         ]
         appends = [
-            NewEvents("messages", id_, stream.version, tuple(events))
+            NewEvents("messages", id_, stream.version, tuple(events), stream.story)
             for (id_, stream), events in zip(members.items(), requests, strict=True)
         ]
         again = dispatch.request(state.channel, state.region, tuple(members))

@@ -6,10 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from application.channel_plan import ChannelPlan
-from application.dispatch_messages import DISPATCHER
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.due_messages import DueMessages
-from application.ports import Begin, Group, NewEvents, Stream
+from application.ports import Begin, Group, NewEvents, Origin, Stream
 from application.readable import readable
 from domain import message_decisions
 from domain.dispatch import Dispatch
@@ -20,6 +19,7 @@ FOLLOWERS: Final = ("dispatcher", "publisher", "recovery", "worker")
 """On whose behalf; the planner and those who repeat doubts see to their own."""
 PAGE: Final = 500
 PARKED: Final = "parked"
+ASKED: Final = Origin(who="dispatcher", causation_id=PARKED)
 
 
 class RetryParked:
@@ -50,7 +50,7 @@ class RetryParked:
                 for message_id, stream in messages.items()
                 if _is_finished(_requested_for(stream.state), dispatches)
             }
-            lost = work.append(list(groups.values()), DISPATCHER, now).lost if groups else frozenset()
+            lost = work.append(list(groups.values()), ASKED, now).lost if groups else frozenset()
             open_ids = {message_id for at, message_id in enumerate(groups) if at in lost}
 
     def _back_in_flight(self, work: DispatcherWork, dispatch_ids: Iterable[UUID], now: datetime) -> None:
@@ -74,4 +74,4 @@ def _doubted(message_id: UUID, stream: Stream[ScheduledMessage], now: datetime) 
     known = stream.state
     assert known is not None
     doubt = message_decisions.put_in_doubt(known, reason=PARKED, channel=known.channel, dispatch_id=known.dispatch_id)
-    return Group((NewEvents("messages", message_id, stream.version, tuple(doubt)),))
+    return Group((NewEvents("messages", message_id, stream.version, tuple(doubt), stream.story),))

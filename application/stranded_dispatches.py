@@ -42,5 +42,5 @@ def _withdrawn(dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UU
         message = messages.get(member)
         if message and message.state and (message.state.status, message.state.dispatch_id) == ("requested", dispatch_id):
             released = message_decisions.release(message.state, dispatch_id=dispatch_id, reason=CHANNEL_GONE)
-            appends.append(NewEvents("messages", member, message.version, tuple(released)))
+            appends.append(NewEvents("messages", member, message.version, tuple(released), message.story))
     return Group((*appends, NewEvents("dispatches", dispatch_id, stream.version, tuple(taken_back))))

@@ -33,11 +33,16 @@ class Streams:
         stream = self._messages.get(message_id)
         return stream.version if stream else 0
 
+    def story(self, message_id: UUID) -> str:
+        """The correlation ID of its last event."""
+        stream = self._messages.get(message_id)
+        return stream.story if stream else ""
+
     def add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
         state = self.message(message_id)
         for event in events:
             state = evolve(state, event)
-        self._messages[message_id] = Stream(state, self.version(message_id) + len(events))
+        self._messages[message_id] = Stream(state, self.version(message_id) + len(events), self.story(message_id))
 
     def withdraw(self, dispatch_id: UUID, message_id: UUID) -> NewEvents:
         """Take a member back. Raises BeingSent, also where nobody can tell."""

@@ -27,29 +27,32 @@ GLANCE: Final = """
            OR EXISTS (SELECT FROM pauses WHERE resumed_at IS NULL)"""
 PUT_DUE: Final = """
     INSERT INTO due
-        (message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt)
+        (message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt,
+         story)
     SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::int[],
-                         %b::timestamptz[], %b::timestamptz[], %b::int[])
+                         %b::timestamptz[], %b::timestamptz[], %b::int[], %b::text[])
     ON CONFLICT (message_id) DO UPDATE SET
         version = excluded.version, message_type = excluded.message_type, timezone = excluded.timezone, due_at = excluded.due_at,
         region = excluded.region, channel = excluded.channel, priority = excluded.priority, ready_at = excluded.ready_at,
-        send_before = excluded.send_before, attempt = excluded.attempt
+        send_before = excluded.send_before, attempt = excluded.attempt, story = excluded.story
     WHERE due.version <= excluded.version"""
 # Each priority is one stretch of the index: a scan over several would have to sort all that is due.
 DUE: Final = """
-    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt,
+           story
     FROM unnest(%b::int[]) AS wanted (priority), LATERAL (
         SELECT * FROM due WHERE channel = %b AND due.priority = wanted.priority AND ready_at <= %b
             AND (%b::text[] IS NULL OR message_type = ANY(%b)) AND message_type <> ALL(%b)
         ORDER BY ready_at, message_id LIMIT %b) AS found
     ORDER BY found.priority, ready_at, message_id LIMIT %b"""
 TOO_LATE: Final = """
-    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, found.priority, ready_at, send_before, attempt,
+           story
     FROM unnest(%b::text[]) AS c, unnest(%b::int[]) AS p, LATERAL (
         SELECT * FROM due WHERE channel = c AND priority = p AND ready_at <= %b AND send_before <= %b LIMIT %b) AS found
     LIMIT %b"""
 WITHIN: Final = """
-    SELECT message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt
+    SELECT message_id, version, message_type, timezone, due_at, region, channel, priority, ready_at, send_before, attempt, story
     FROM due WHERE message_id > %b AND ready_at < %b AND send_before > %b ORDER BY message_id LIMIT %b"""
 COUNT_WITHIN: Final = "SELECT count(*) FROM due WHERE ready_at < %b AND send_before > %b"
 REROUTE: Final = """
@@ -237,6 +240,7 @@ def _due_columns(row: DueMessage) -> tuple[object, ...]:
         row.ready_at,
         row.send_before,
         row.attempt,
+        row.story,
     )
 
 

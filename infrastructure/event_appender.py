@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import Cursor, sql
 
-from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position
+from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position, origin_of
 from domain.user import UserErased, UserRegistered
 from infrastructure.database import Row
 from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow
@@ -119,9 +119,10 @@ class EventAppending:
         for new in group.appends:
             encoded.checks.append((new.log, new.stream_id, new.version, len(new.events)))
             key = self._key(encoded, new, keys) if new.log == "users" else None
+            cause = origin_of(new, origin)
             for version, event in enumerate(new.events, start=new.version + 1):
                 try:
-                    topic, state = self._mapper.encode(event, origin, key)
+                    topic, state = self._mapper.encode(event, cause, key)
                 except KeyGone:
                     encoded.keyless.append(new.stream_id)
                 else:

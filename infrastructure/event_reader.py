@@ -186,19 +186,19 @@ class EventReading:
         cursor.execute(LOAD[log], (list(wanted), min(wanted), max(wanted)), prepare=True)
         decode = self._decoder()
         states: dict[UUID, S | None] = {}
-        versions: dict[UUID, int] = {}
+        read: dict[UUID, tuple[int, str]] = {}
         broken: dict[UUID, Broken] = {}
         for stream_id, version, topic, state, wrapped in cursor:
             try:
-                event = decode(topic, state, wrapped, stream_id).event
+                stored = decode(topic, state, wrapped, stream_id)
             except Unreadable as error:
                 broken.setdefault(stream_id, Broken(stream_id, version, error.error))
                 continue
-            states[stream_id] = evolve(states.get(stream_id), event)
-            versions[stream_id] = version
+            states[stream_id] = evolve(states.get(stream_id), stored.event)
+            read[stream_id] = version, stored.correlation_id
         if broken:
             raise BrokenStreams(log, list(broken.values()))
-        return {stream_id: Stream(states.get(stream_id), versions.get(stream_id, 0)) for stream_id in wanted}
+        return {stream_id: Stream(states.get(stream_id), *read.get(stream_id, (0, ""))) for stream_id in wanted}
 
     def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
         """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,12 +31,14 @@ from application.ports import (
     PositionLost,
     Recorded,
     Stream,
+    origin_of,
 )
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch
 from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
+from tests.fake_event_store import folded
 
 Worker = tuple[str, UUID]
 
@@ -102,16 +104,16 @@ class Memory:
     def _write(self, versions: dict[tuple[Log, UUID], int], new: NewEvents, event: Event, origin: Origin, now: datetime) -> None:
         versions[new.log, new.stream_id] += 1
         log = self.logs[new.log]
-        log.append(Recorded(len(log) + 1, new.stream_id, versions[new.log, new.stream_id], now, event, origin))
+        log.append(Recorded(len(log) + 1, new.stream_id, versions[new.log, new.stream_id], now, event, origin_of(new, origin)))
 
     def load(self, log: Log, evolve: Callable[[Any, Any], Any], ids: Iterable[UUID]) -> dict[UUID, Stream[Any]]:
         ids = list(ids)
         if broken := [Broken(key, 1, error) for key in ids if (error := self.broken.get((log, key)))]:
             raise BrokenStreams(log, broken)
-        events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        histories: defaultdict[UUID, list[Recorded[Event]]] = defaultdict(list)
         for recorded in self.logs[log]:
-            events[recorded.stream_id].append(recorded.event)
-        return {key: Stream(reduce(evolve, events[key], None), len(events[key])) for key in ids}
+            histories[recorded.stream_id].append(recorded)
+        return {key: folded(evolve, histories[key]) for key in ids}
 
 
 def _copied(value: Any) -> Any:

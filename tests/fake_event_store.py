@@ -10,7 +10,20 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.ports import LOGS, Appended, Broken, BrokenStreams, Group, Log, NewEvents, Origin, Position, Recorded, Stream
+from application.ports import (
+    LOGS,
+    Appended,
+    Broken,
+    BrokenStreams,
+    Group,
+    Log,
+    NewEvents,
+    Origin,
+    Position,
+    Recorded,
+    Stream,
+    origin_of,
+)
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch
 from domain.errors import UserErasedError
@@ -63,7 +76,7 @@ class FakeEventStore:
     def _write(self, new: NewEvents, event: Event, origin: Origin, now: datetime) -> None:
         stream = self._streams[new.log, new.stream_id]
         self._counts[new.log] += 1
-        stream.append(Recorded(self._counts[new.log], new.stream_id, len(stream) + 1, now, event, origin))
+        stream.append(Recorded(self._counts[new.log], new.stream_id, len(stream) + 1, now, event, origin_of(new, origin)))
         if isinstance(event, UserRegistered) and event.external_id is not None:
             self._external_ids[event.external_id] = new.stream_id
         if isinstance(event, UserErased):
@@ -84,8 +97,7 @@ class FakeEventStore:
         if broken := [Broken(id_, 1, error) for id_ in ids if (error := self.broken.get((log, id_)))]:
             raise BrokenStreams(log, broken)
         with self._lock:
-            events = {id_: [recorded.event for recorded in self.history(log, id_)] for id_ in ids}
-        return {id_: Stream(reduce(evolve, found, None), len(found)) for id_, found in events.items()}
+            return {id_: folded(evolve, self.history(log, id_)) for id_ in ids}
 
     def user_of(self, external_id: str) -> UUID | None:
         owner = self._external_ids.get(external_id)
@@ -109,6 +121,12 @@ class FakeEventStore:
     def head(self) -> Position:
         with self._lock:
             return Position(**self._counts)
+
+
+def folded(evolve: Callable[[Any, Any], Any], history: Sequence[Recorded[Event]]) -> Stream[Any]:
+    """A stream as its history says."""
+    state = reduce(evolve, (recorded.event for recorded in history), None)
+    return Stream(state, len(history), history[-1].origin.correlation_id if history else "")
 
 
 def _redacted(event: Event) -> Event:

@@ -31,13 +31,23 @@ def test_what_was_appended_is_read_back_in_order(store: EventStore) -> None:
     assert (first.event, second.event) == (registered("ada"), TimezoneChanged(timezone="Asia/Tokyo"))
     assert (first.version, second.version) == (1, 2)
     assert first.position < second.position == answer.position.users == store.head().users
-    assert (first.stream_id, first.at, first.origin) == (ada, NOW, CLI)
+    assert (first.stream_id, first.at, first.origin.who) == (ada, NOW, "cli")
 
 
 def test_a_group_may_have_an_origin_of_its_own(store: EventStore) -> None:
     ada, planner = uuid4(), Origin("planner", "a story", "users:7")
     store.append([Group((NewEvents("users", ada, 0, (registered("ada"),)),), planner)], CLI, NOW)
     assert store.history("users", ada)[0].origin == planner
+
+
+def test_what_nobody_asked_for_begins_a_story_of_its_streams_own_and_goes_on_with_it(store: EventStore) -> None:
+    ada = uuid4()
+    store.append([of_user(ada, 0, registered("ada"))], CLI, NOW)
+    store.append([of_user(ada, 1, EmailChanged(email="a@example.com"))], Origin("key:crm", "request-7"), NOW)
+    told = store.load_users([ada])[ada].story
+    store.append([Group((NewEvents("users", ada, 2, (EmailChanged(email="b@example.com"),), told),))], CLI, NOW)
+    assert [one.origin.correlation_id for one in store.history("users", ada)] == [str(ada), "request-7", "request-7"]
+    assert store.load_users([ada])[ada].story == "request-7"
 
 
 def test_a_stream_is_loaded_as_its_events_fold(store: EventStore) -> None:
