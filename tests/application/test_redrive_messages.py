@@ -19,7 +19,7 @@ from domain.user import BirthdayChanged, UserErased
 from tests.planner_scene import BIRTHDAY, EVE, LATER, NEXT_DAY, Life, Scene, ada, interrupted, utc
 
 JUNE = utc("2027-06-20 06:00")
-ONCALL = Origin("key:oncall")
+ONCALL = Origin("key:oncall", "request-7")
 MOVED = BirthdayChanged("1990-05-16")
 
 

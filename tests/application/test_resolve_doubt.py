@@ -15,7 +15,7 @@ from domain.scheduled_message import DoubtResolved, MessageRedriven
 from tests.domain.message_stories import DUE, FAILED, HISTORIES, LATER, OTHER_DISPATCH, REPEATED, REQUESTED
 from tests.fake_event_store import FakeEventStore
 
-ONCALL = Origin("key:oncall")
+ONCALL = Origin("key:oncall", "request-7")
 MESSAGE = UUID(int=1)
 REDRIVEN = MessageRedriven(**REPEATED, by="cli", send_before=LATER + timedelta(hours=12))
 REPEAT_FAILED = (replace(REQUESTED, dispatch_id=OTHER_DISPATCH), replace(FAILED, dispatch_id=OTHER_DISPATCH))
