@@ -15,11 +15,12 @@ from application.forecast_load import forecast_load
 from domain.errors import Invalid, Problem
 from domain.scheduled_message import Status
 from projections import analytics_view, message_log, messages_by_timezone
-from projections.analytics_view import ANALYTICS_VIEW, LatenessBucket, Throughput
+from projections.analytics_view import ANALYTICS_VIEW, LatenessBucket, Step, Throughput
 from projections.message_log import MESSAGE_LOG
 from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE, ZoneLoad
 
 MOST_DAYS: Final = 366
+A_MONTH: Final = timedelta(days=31)
 TWO_DAYS: Final = timedelta(hours=48)
 
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -32,7 +33,7 @@ class SummaryShown(Struct, frozen=True):
 
 
 class ThroughputShown(Struct, frozen=True):
-    """What came into each status, by UTC hour, and how late what was sent was."""
+    """What came into each status, by UTC hour or day, and how late what was sent was."""
 
     hours: list[Throughput]
     lateness: list[LatenessBucket]
@@ -57,6 +58,7 @@ class AskThroughput(AskFailures, frozen=True, kw_only=True):
     """Which UTC days, both included; the last seven if not said."""
 
     timezone: http_wire.Zone | None = None
+    by: Step | None = None
 
 
 class AskForecast(NoParameters, frozen=True, kw_only=True):
@@ -82,13 +84,14 @@ def timezones(call: Call[NoParameters]) -> Response:
 
 
 def throughput(call: Call[AskThroughput]) -> Response:
-    """What came into each status hour by hour, and how late what was sent was."""
+    """What came into each status hour by hour, and how late what was sent was; day by day where it is more than a month."""
     asked = call.query
     known_zone(asked.timezone)
     first, last = asked.days(call.now.date())
     call.wait_for(ANALYTICS_VIEW)
     with call.service.reading() as (cursor, _):
-        hours = analytics_view.throughput(cursor, first, last, timezone=asked.timezone, message_type=asked.type)
+        step = asked.by or ("hour" if last - first < A_MONTH else "day")
+        hours = analytics_view.throughput(cursor, first, last, by=step, timezone=asked.timezone, message_type=asked.type)
         return answer(ThroughputShown(hours, analytics_view.lateness(cursor, first, last, message_type=asked.type)))
 
 

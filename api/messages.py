@@ -46,7 +46,7 @@ class ListMessages(Paging, frozen=True, kw_only=True):
 
 
 def list_messages(call: Call[ListMessages]) -> Response:
-    """Messages by due instant. `error` is what went wrong last, `failed_from` and `failed_to` when a message last changed."""
+    """Messages by due instant. `error` is what went wrong last, `failed_from` and `failed_to` when it did."""
     asked = call.query
     known_names(call, asked.timezone, asked.type)
     wanted = Asked(

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from operator import attrgetter
-from typing import Any, Final, LiteralString, get_args
+from typing import Any, Final, Literal, LiteralString, get_args
 
 from msgspec import Struct
+from psycopg import sql
 
 from application.ports import Recorded
 from domain.scheduled_message import (
@@ -29,9 +30,11 @@ from projections.projection import Cursor, Projection, Sealer, as_rows
 BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 """Upper edges of the lateness histogram in seconds, inclusive; what is later still has a bucket without an edge."""
 
+Step = Literal["hour", "day"]
 _BEYOND: Final = 2**31 - 1
 
 CREATE: Final[LiteralString] = """
+-- How many messages came into a status: by zone, and summed up over the zones, by hour and by day. So no question reads much.
 CREATE TABLE IF NOT EXISTS analytics_transitions (
     day date,              -- UTC, of the instant at which the event was recorded
     hour smallint,         -- likewise
@@ -39,8 +42,22 @@ CREATE TABLE IF NOT EXISTS analytics_transitions (
     message_type text,
     status text,           -- the one the event led to
     messages bigint NOT NULL,
-    -- Every question begins with a stretch of days.
-    PRIMARY KEY (day, hour, timezone, message_type, status)
+    PRIMARY KEY (timezone, day, hour, message_type, status)
+);
+CREATE TABLE IF NOT EXISTS analytics_hours (
+    day date,
+    hour smallint,
+    message_type text,
+    status text,
+    messages bigint NOT NULL,
+    PRIMARY KEY (day, hour, message_type, status)
+);
+CREATE TABLE IF NOT EXISTS analytics_days (
+    day date,
+    message_type text,
+    status text,
+    messages bigint NOT NULL,
+    PRIMARY KEY (day, message_type, status)
 );
 CREATE TABLE IF NOT EXISTS analytics_lateness (
     day date,              -- UTC, of the instant at which it was sent
@@ -61,7 +78,15 @@ CREATE TABLE IF NOT EXISTS analytics_failures (
 
 ADD_TRANSITIONS: Final[LiteralString] = """
 INSERT INTO analytics_transitions AS held SELECT * FROM json_populate_recordset(NULL::analytics_transitions, %s)
-ON CONFLICT (day, hour, timezone, message_type, status) DO UPDATE SET messages = held.messages + excluded.messages
+ON CONFLICT (timezone, day, hour, message_type, status) DO UPDATE SET messages = held.messages + excluded.messages
+"""
+ADD_HOURS: Final[LiteralString] = """
+INSERT INTO analytics_hours AS held SELECT * FROM json_populate_recordset(NULL::analytics_hours, %s)
+ON CONFLICT (day, hour, message_type, status) DO UPDATE SET messages = held.messages + excluded.messages
+"""
+ADD_DAYS: Final[LiteralString] = """
+INSERT INTO analytics_days AS held SELECT * FROM json_populate_recordset(NULL::analytics_days, %s)
+ON CONFLICT (day, message_type, status) DO UPDATE SET messages = held.messages + excluded.messages
 """
 ADD_LATENESS: Final[LiteralString] = """
 INSERT INTO analytics_lateness AS held SELECT * FROM json_populate_recordset(NULL::analytics_lateness, %s)
@@ -87,6 +112,25 @@ class Transitions(Struct, frozen=True, order=True):
     day: date
     hour: int
     timezone: str  # canonical
+    message_type: str
+    status: Status
+    messages: int
+
+
+class Hours(Struct, frozen=True, order=True):
+    """The same over all zones."""
+
+    day: date
+    hour: int
+    message_type: str
+    status: Status
+    messages: int
+
+
+class Days(Struct, frozen=True, order=True):
+    """The same over all hours."""
+
+    day: date
     message_type: str
     status: Status
     messages: int
@@ -120,7 +164,7 @@ class FailureReason(Struct, frozen=True):
 
 
 class Throughput(Struct, frozen=True):
-    """How many messages came into a status in the hour that begins at `hour`."""
+    """How many messages came into a status in the hour, or the UTC day, that begins at `hour`."""
 
     hour: datetime
     status: Status
@@ -139,13 +183,24 @@ def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer)
     changes = ((recorded, status_after(recorded.event)) for recorded in events)
     transitions = Counter(_transition(recorded, status) for recorded, status in changes if status)
     if transitions:
-        cursor.execute(ADD_TRANSITIONS, [as_rows([Transitions(*key, messages) for key, messages in sorted(transitions.items())])])
+        hours, days = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
+        for (day, hour, _zone, message_type, status), messages in transitions.items():
+            hours[day, hour, message_type, status] += messages
+            days[day, message_type, status] += messages
+        cursor.execute(ADD_TRANSITIONS, [_rows(Transitions, transitions)])
+        cursor.execute(ADD_HOURS, [_rows(Hours, hours)])
+        cursor.execute(ADD_DAYS, [_rows(Days, days)])
     lateness = Counter(_lateness(recorded.event) for recorded in events if isinstance(recorded.event, MessageSent))
     if lateness:
-        cursor.execute(ADD_LATENESS, [as_rows([Lateness(*key, messages) for key, messages in sorted(lateness.items())])])
+        cursor.execute(ADD_LATENESS, [_rows(Lateness, lateness)])
     failures = Counter(_failure(recorded) for recorded in events if type(recorded.event) in FAILURES)
     if failures:
-        cursor.execute(ADD_FAILURES, [as_rows([Failures(*key, messages) for key, messages in sorted(failures.items())])])
+        cursor.execute(ADD_FAILURES, [_rows(Failures, failures)])
+
+
+def _rows(kind: Callable[..., Struct], counted: Counter[Any]) -> str:
+    """In one order, so that two who count at once don't wait for each other in a circle."""
+    return as_rows([kind(*key, messages) for key, messages in sorted(counted.items())])
 
 
 def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date, int, str, str, Status]:
@@ -165,18 +220,30 @@ def _failure(recorded: Recorded[MessageEvent]) -> tuple[date, str, Status, str]:
 
 
 def throughput(
-    cursor: Cursor, first: date, last: date, *, timezone: str | None = None, message_type: str | None = None
+    cursor: Cursor,
+    first: date,
+    last: date,
+    *,
+    by: Step = "hour",
+    timezone: str | None = None,
+    message_type: str | None = None,
 ) -> list[Throughput]:
-    """How many messages came into each status, hour by hour, on the UTC days from `first` to `last` inclusive."""
-    cursor.execute(
-        """
-        SELECT day + make_interval(hours => hour), status, sum(messages)::bigint FROM analytics_transitions
-        WHERE day BETWEEN %s AND %s AND timezone = coalesce(%s, timezone) AND message_type = coalesce(%s, message_type)
-        GROUP BY 1, 2 ORDER BY 1, 2
-        """,
-        [first, last, timezone and canonical(timezone), message_type],
+    """How many messages came into each status, step by step, on the UTC days from `first` to `last` inclusive."""
+    table = "analytics_transitions" if timezone else "analytics_hours" if by == "hour" else "analytics_days"
+    wanted: list[tuple[LiteralString, list[Any]]] = [
+        ("day BETWEEN %s AND %s", [first, last]),
+        ("timezone = %s", [canonical(timezone)] if timezone else []),
+        ("message_type = %s", [message_type] if message_type else []),
+    ]
+    query = sql.SQL(
+        "SELECT {step}, status, sum(messages)::bigint FROM {table} WHERE {wanted} GROUP BY 1, 2 ORDER BY 1, 2"
+    ).format(
+        step=sql.SQL("day + make_interval(hours => hour)" if by == "hour" else "day::timestamp"),
+        table=sql.Identifier(table),
+        wanted=sql.SQL(" AND ").join(sql.SQL(condition) for condition, values in wanted if values),
     )
-    return [Throughput(hour.replace(tzinfo=UTC), status, messages) for hour, status, messages in cursor]
+    cursor.execute(query, [value for _, values in wanted for value in values])
+    return [Throughput(start.replace(tzinfo=UTC), status, messages) for start, status, messages in cursor]
 
 
 def lateness(cursor: Cursor, first: date, last: date, *, message_type: str | None = None) -> list[LatenessBucket]:
@@ -208,16 +275,16 @@ def failures(cursor: Cursor, first: date, last: date, *, message_type: str | Non
 
 def transitions(cursor: Cursor) -> dict[tuple[date, str], int]:
     """How many messages came into each status on each UTC day: for the audit."""
-    cursor.execute("SELECT day, status, sum(messages)::bigint FROM analytics_transitions GROUP BY 1, 2")
+    cursor.execute("SELECT day, status, sum(messages)::bigint FROM analytics_days GROUP BY 1, 2")
     return {(day, status): messages for day, status, messages in cursor}
 
 
 ANALYTICS_VIEW: Final = Projection(
     name="analytics_view",
-    version=2,
+    version=3,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
-    tables=("analytics_transitions", "analytics_lateness", "analytics_failures"),
+    tables=("analytics_transitions", "analytics_hours", "analytics_days", "analytics_lateness", "analytics_failures"),
     create=CREATE,
     adds_up=True,
     project=project,

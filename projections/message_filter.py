@@ -19,6 +19,10 @@ NONE: Final = (UUID(int=0), UUID(int=0))
 """Bounds between which no ID lies."""
 
 
+BAD_ENDS: Final = frozenset[Status](("cancelled", "expired", "abandoned", "in_doubt"))
+"""Few messages are in these, and an index leads to them."""
+
+
 class Asked(Struct, frozen=True, kw_only=True):
     """Which messages a list is to hold; what is None does not matter."""
 
@@ -30,7 +34,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     due_from: datetime | None = None
     due_before: datetime | None = None
     error: str | None = None  # what went wrong last
-    failed_from: datetime | None = None  # when its last event was recorded
+    failed_from: datetime | None = None  # when something last went wrong with it
     failed_before: datetime | None = None
     in_doubt: bool | None = None  # whatever its status
 
@@ -51,17 +55,17 @@ def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -
     Only what was asked stands there, so that PostgreSQL's planner sees which index answers it.
     """
     wanted: list[tuple[LiteralString, Any]] = [
-        ("status = %s", asked.status),
-        # As it is shown: `late` is written when it is known. In no index, like the status; from and to bound the search.
-        ("reason = %s", asked.reason),
+        ("ended_badly = %s" if asked.status in BAD_ENDS else "status = %s", asked.status),
+        # What is said twice of a reason and an error tells PostgreSQL's planner that their indexes hold every such row.
+        ("reason = %s AND reason <> ''", asked.reason),
         ("message_type = %s", asked.message_type),
         ("timezone = ANY(%s)", asked.timezone and _spellings(canonical(asked.timezone))),
         ("user_id = %s", asked.user_id),
         ("due_at >= %s", asked.due_from),
         ("due_at < %s", asked.due_before),
-        ("error = %s", asked.error),
-        ("updated_at >= %s", asked.failed_from),
-        ("updated_at < %s", asked.failed_before),
+        ("error = %s AND error <> ''", asked.error),
+        ("failed_at >= %s", asked.failed_from),
+        ("failed_at < %s", asked.failed_before),
         ("(cardinality(doubts) > 0) = %s", asked.in_doubt),
     ]
     conditions: list[sql.Composable] = [sql.SQL(condition) for condition, value in wanted if value is not None]

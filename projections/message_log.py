@@ -17,6 +17,8 @@ from domain.scheduled_message import (
     DeliveryInDoubt,
     DoubtResolved,
     MessageAbandoned,
+    MessageCancelled,
+    MessageExpired,
     MessageFailed,
     MessageRedriven,
     MessageScheduled,
@@ -27,12 +29,12 @@ from domain.scheduled_message import (
     evolve,
 )
 from projections import page_cursor
-from projections.message_filter import Asked, condition
+from projections.message_filter import BAD_ENDS, Asked, condition
 from projections.page_cursor import ByDueInstant
 from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows, id_range
 
 # The status is in no index on purpose: so requested and sent find room on the page of the row they replace and touch no index,
-# which makes them cost a third less (see fillfactor below).
+# which makes them cost a third less (see fillfactor below). What went another way is rare, and has columns of its own that are.
 CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS message_log (
     id uuid PRIMARY KEY,
@@ -48,7 +50,9 @@ CREATE TABLE IF NOT EXISTS message_log (
     sent_at timestamptz,
     doubts uuid[] NOT NULL,
     updated_at timestamptz NOT NULL,
-    error text NOT NULL
+    error text NOT NULL,
+    failed_at timestamptz,
+    ended_badly text
 ) PARTITION BY RANGE (id);
 -- For foreign IDs only, as in the log itself.
 CREATE TABLE IF NOT EXISTS message_log_default PARTITION OF message_log DEFAULT;
@@ -56,6 +60,11 @@ CREATE TABLE IF NOT EXISTS message_log_default PARTITION OF message_log DEFAULT;
 CREATE INDEX IF NOT EXISTS message_log_due ON message_log (due_at, id);
 -- One person's messages, the same way.
 CREATE INDEX IF NOT EXISTS message_log_user ON message_log (user_id, due_at, id);
+-- Whoever looks into what did not go as it should begins with one of these.
+CREATE INDEX IF NOT EXISTS message_log_reason ON message_log (reason, due_at, id) WHERE reason <> '';
+CREATE INDEX IF NOT EXISTS message_log_ended_badly ON message_log (ended_badly, due_at, id) WHERE ended_badly IS NOT NULL;
+CREATE INDEX IF NOT EXISTS message_log_error ON message_log (error, due_at, id) WHERE error <> '';
+CREATE INDEX IF NOT EXISTS message_log_failed ON message_log (failed_at) WHERE failed_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS message_totals (
     occasion date,
     status text,
@@ -69,7 +78,7 @@ INSERT INTO message_log SELECT * FROM json_populate_recordset(NULL::message_log,
 ON CONFLICT (id) DO UPDATE SET
     timezone = excluded.timezone, due_at = excluded.due_at, status = excluded.status, reason = excluded.reason,
     attempts = excluded.attempts, channel = excluded.channel, sent_at = excluded.sent_at, doubts = excluded.doubts,
-    updated_at = excluded.updated_at, error = excluded.error
+    updated_at = excluded.updated_at, error = excluded.error, failed_at = excluded.failed_at, ended_badly = excluded.ended_badly
 """
 COUNT: Final[LiteralString] = """
 INSERT INTO message_totals AS total SELECT * FROM json_populate_recordset(NULL::message_totals, %s)
@@ -82,9 +91,11 @@ ERRORS: Final[Mapping[type[Event], Callable[[Any], str]]] = {
     **dict.fromkeys((MessageSent, DoubtResolved, MessageRedriven), lambda _: ""),
 }
 """What each event says of what went wrong; the others leave it as it is."""
+FAILED: Final = frozenset((MessageFailed, MessageAbandoned, MessageCancelled, MessageExpired, DeliveryInDoubt))
+"""After these, something went wrong."""
 SELECT: Final[LiteralString] = """
 SELECT id, user_id, message_type, occasion, timezone, due_at, status, reason, attempts, channel, sent_at, doubts, updated_at,
-       error
+       error, failed_at
 FROM message_log WHERE """
 
 STANDING: Final[LiteralString] = "SELECT id, status FROM message_log WHERE {which}"
@@ -108,11 +119,18 @@ class LoggedMessage(Struct, frozen=True):
     doubts: tuple[UUID | None, ...]  # as in ScheduledMessage
     updated_at: datetime  # when its last event was recorded
     error: str  # the code of what went wrong last; empty once that is over
+    failed_at: datetime | None  # when something last went wrong, whatever came of it
 
     @property
     def in_doubt(self) -> bool:
         """Whether a provider may have accepted it without our knowing, whatever its status."""
         return bool(self.doubts)
+
+
+class Row(LoggedMessage, frozen=True):
+    """A row as it is written."""
+
+    ended_badly: Status | None  # the status, where it is one of BAD_ENDS: an index knows these
 
 
 class Total(Struct, frozen=True):
@@ -148,12 +166,20 @@ def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
     known = {message_id: _state(row) for message_id, row in rows.items()}
     states: dict[UUID, ScheduledMessage | None] = {**known}
     errors = {message_id: row.error for message_id, row in rows.items()}
+    failed = {message_id: row.failed_at for message_id, row in rows.items()}
     for recorded in events:
-        states[recorded.stream_id] = evolve(states.get(recorded.stream_id), recorded.event)
+        message_id = recorded.stream_id
+        states[message_id] = evolve(states.get(message_id), recorded.event)
         if error := ERRORS.get(type(recorded.event)):
-            errors[recorded.stream_id] = error(recorded.event)
+            errors[message_id] = error(recorded.event)
+        if type(recorded.event) in FAILED:
+            failed[message_id] = recorded.at
     at = {recorded.stream_id: recorded.at for recorded in events}
-    put = [_row(message_id, state, at[message_id], errors.get(message_id, "")) for message_id, state in states.items() if state]
+    put = [
+        _row(message_id, state, at[message_id], errors.get(message_id, ""), failed.get(message_id))
+        for message_id, state in states.items()
+        if state
+    ]
     if put:
         cursor.execute(PUT, [as_rows(put)])
     if changed := _changed(known.values(), states.values()):
@@ -189,8 +215,8 @@ def _state(row: LoggedMessage) -> ScheduledMessage:
     )
 
 
-def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str) -> LoggedMessage:
-    return LoggedMessage(
+def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str, failed_at: datetime | None) -> Row:
+    return Row(
         id=message_id,
         user_id=state.user_id,
         message_type=state.message_type,
@@ -205,6 +231,8 @@ def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str) ->
         doubts=state.doubts,
         updated_at=at,
         error=error,
+        failed_at=failed_at,
+        ended_badly=state.status if state.status in BAD_ENDS else None,
     )
 
 
@@ -262,7 +290,7 @@ def totals(cursor: Cursor) -> dict[Status, int]:
 
 MESSAGE_LOG: Final = Projection(
     name="message_log",
-    version=2,
+    version=3,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
     tables=("message_log", "message_totals"),

@@ -163,6 +163,8 @@ def test_the_dashboards_add_up(town: Town) -> None:
     assert [(one["minute"], one["messages"]) for one in forecast] == [("2027-03-02T03:30:00Z", 1), ("2027-03-02T09:00:00Z", 1)]
     throughput = town.client.get("/v1/dashboard/throughput", params={"from": "2027-03-01"}).json()["hours"]
     assert {one["status"]: one["messages"] for one in throughput} == {"scheduled": 3, "cancelled": 1}
+    year = town.client.get("/v1/dashboard/throughput", params={"from": "2026-03-02"}).json()["hours"]
+    assert {one["hour"]: one["status"] for one in year} == {"2027-03-01T00:00:00Z": "scheduled"}, "the days of a longer time"
     failures = town.client.get("/v1/dashboard/failures", params={"from": "2027-03-01"}).json()["items"]
     assert failures == [{"status": "cancelled", "reason": "operator", "messages": 1}]
 

@@ -199,7 +199,7 @@ DAMAGES = {
         f"2027-05-15: the events say 0 pending, messages_by_timezone 1 (such as {CANCELLED_ID})",
     ),
     "counted twice": (
-        "UPDATE analytics_transitions SET messages = messages + 1 WHERE status = 'cancelled'",
+        "UPDATE analytics_days SET messages = messages + 1 WHERE status = 'cancelled'",
         "2027-05-15: the events say 1 cancelled, analytics_view 2",
     ),
     "event lost": (

@@ -55,6 +55,28 @@ def test_the_last_hour_of_a_day_is_that_days(analytics: ReadModel, cursor: Curso
     assert analytics_view.throughput(cursor, DAY, DAY) == [Throughput(datetime(2027, 5, 15, 23, tzinfo=UTC), "scheduled", 1)]
 
 
+def test_longer_times_are_asked_of_day_by_day(analytics: ReadModel, cursor: Cursor) -> None:
+    analytics.given(ID, SCHEDULED, at=AT - timedelta(days=1, hours=1)).given(ID, REQUESTED, at=AT - timedelta(days=1)).given(
+        ID, SENT
+    )
+    other = UUID(int=8)
+    analytics.given(other, replace(SCHEDULED, timezone="Asia/Calcutta"), at=AT - timedelta(days=1))
+    start, before = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC), DAY - timedelta(days=1)
+    yesterday = start - timedelta(days=1)
+    sent = Throughput(start, "sent", 1)
+    assert analytics_view.throughput(cursor, before, DAY, by="day") == [
+        Throughput(yesterday, "requested", 1),
+        Throughput(yesterday, "scheduled", 2),
+        sent,
+    ]
+    assert analytics_view.throughput(cursor, before, DAY, by="day", timezone="Europe/London") == [
+        Throughput(yesterday, "requested", 1),
+        Throughput(yesterday, "scheduled", 1),
+        sent,
+    ]
+    assert analytics_view.throughput(cursor, DAY, DAY, by="day", message_type="BIRTHDAY") == [sent]
+
+
 def test_a_result_that_changes_nothing_is_not_counted(analytics: ReadModel, cursor: Cursor) -> None:
     analytics.given(ID, LateResultRecorded(**REPEATED, dispatch_id=DISPATCH, result="accepted"))
     assert analytics_view.throughput(cursor, DAY, DAY) == []

@@ -308,6 +308,14 @@ def test_the_dead_letter_is_searched_by_error_time_and_doubt(log: ReadModel, cur
     assert message_log.count(cursor, Asked()) == 3
 
 
+def test_when_something_last_went_wrong_stays_whatever_comes_of_it(log: ReadModel, cursor: Cursor) -> None:
+    log.given(ID, SCHEDULED, REQUESTED, FAILED, at=AT - timedelta(hours=2)).given(ID, REQUESTED, SENT, at=AT)
+    smooth = scheduled(log, 1)
+    log.given(smooth, REQUESTED, SENT)
+    assert [message_log.one(cursor, each).failed_at for each in (ID, smooth)] == [AT - timedelta(hours=2), None]  # type: ignore[union-attr]
+    assert ids(message_log.page(cursor, Asked(failed_from=AT - timedelta(hours=3)))) == [ID]
+
+
 @pytest.mark.parametrize("messages", [0, 1, 500, 501])
 def test_all_that_is_meant_is_named_page_by_page(log: ReadModel, cursor: Cursor, messages: int) -> None:
     told = [(message_id(UUID(int=number), "BIRTHDAY", date(2027, 5, 15)), SCHEDULED) for number in range(messages)]
