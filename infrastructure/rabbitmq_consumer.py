@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Self
 
+from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError, DeliveryError
 
 from application.delivery_ports import SendCommand
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
@@ -73,7 +74,7 @@ class RabbitConsumer:
         while True:
             await self._connection.ready()
             try:
-                self._channel = self._connection.channel(publisher_confirms=False)
+                self._channel = self._connection.channel()
                 return await self._subscribe(self._channel)
             except CONNECTION_EXCEPTIONS as error:
                 log.warning("could not subscribe to %s, trying again: %s", self._send_channel, type(error).__name__)
@@ -101,8 +102,20 @@ class RabbitConsumer:
             await settle(message.reject(requeue=False))
         except UnknownWireVersion as error:
             log.warning("%s in %s is left to a newer worker", error, message.routing_key)
-            await asyncio.sleep(LEFT_TO_OTHERS_SECONDS)  # else it would come back at once, and again, up to its delivery limit
-            await settle(message.reject(requeue=True))
+            await asyncio.sleep(LEFT_TO_OTHERS_SECONDS)  # else it would come back at once, and again
+            await settle(self._to_the_end(message))
+
+    async def _to_the_end(self, message: AbstractIncomingMessage) -> None:
+        """Published anew behind what waits: put back, it would be dead after a number of deliveries."""
+        key, properties = message.routing_key or "", Message(b"", delivery_mode=DeliveryMode.PERSISTENT).properties
+        try:
+            await message.channel.basic_publish(
+                message.body, exchange=self._exchange, routing_key=key, properties=properties, mandatory=True
+            )
+        except DeliveryError:  # its queue is full, or gone
+            await message.reject(requeue=True)
+        else:
+            await message.ack()
 
 
 class RabbitDelivery:

@@ -12,7 +12,9 @@ import pytest
 
 from application.delivery_ports import BusUnavailable
 from domain.region import REGIONS
+from infrastructure import rabbitmq_consumer
 from infrastructure.rabbitmq import RabbitBus
+from infrastructure.rabbitmq_topology import DELIVERY_LIMIT
 from tests.conftest import broker_or_fail
 from tests.cuttable import wire_to
 from tests.rabbit_bus import PATIENCE_SECONDS, Consumer, command, dead_queue, queue_name, rabbit_bus, taken
@@ -166,7 +168,28 @@ async def test_a_command_of_a_newer_version_is_left_to_a_newer_worker(amqp_url: 
         assert await taken(older, 1) == [after]
         newer = await first_of(channel, queue_name(bus, "europe"))
     assert newer.body == b'{"v":2}'
-    assert newer.redelivered
+
+
+async def test_a_command_of_a_newer_version_outlasts_an_upgrade_of_any_length(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rabbitmq_consumer, "LEFT_TO_OTHERS_SECONDS", 0.0)
+    async with (
+        rabbit_bus(amqp_url) as bus,
+        await aio_pika.connect(amqp_url) as connection,
+        connection.channel() as channel,
+    ):
+        async with aclosing(bus.consume("mail", 10)) as older:
+            await bus.publish([before := command("europe")])
+            assert await taken(older, 1) == [before]
+            exchange = await channel.get_exchange(bus.exchange)
+            await exchange.publish(aio_pika.Message(b'{"v":2}'), "mail.europe")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while caplog.text.count("left to a newer worker") <= 3 * DELIVERY_LIMIT:  # noqa: ASYNC110 -- a log's line
+                    await asyncio.sleep(0.01)
+        newer = await first_of(channel, queue_name(bus, "europe"))
+        assert (await (await channel.get_queue(dead_queue(bus))).declare()).message_count == 0
+    assert newer.body == b'{"v":2}'
 
 
 async def test_a_command_that_everybody_puts_back_ends_in_the_dead_queue(amqp_url: str) -> None:
