@@ -116,7 +116,7 @@ class Planner:
             causes: dict[UUID, Cause] = {}
             for event in stretch.events:
                 known = causes.get(event.stream_id)
-                causes[event.stream_id] = self._seen_from(known.since if known else event.at, _because("users", event))
+                causes[event.stream_id] = self._seen_from(known.since if known else event.at, _because("users", event), now)
             if causes:
                 people = self._people(work, causes, now)
                 parked = self._bring_in_line(work, people, now)
@@ -131,7 +131,7 @@ class Planner:
             foreign = {event.stream_id: event for event in stretch.events if event.origin.who != PLANNER}
             if foreign:
                 planned = work.users_planned(list(foreign))
-                causes = {user: self._seen_from(now, _because("messages", foreign[each])) for each, user in planned.items()}
+                causes = {user: self._seen_from(now, _because("messages", foreign[each]), now) for each, user in planned.items()}
                 self._bring_in_line(work, self._people(work, causes, now), now)
             work.followed("messages", stretch.position)
         return stretch.more or bool(foreign)
@@ -144,7 +144,7 @@ class Planner:
             since = (now - self._reach).date()
             page = work.planned_under_other(TZDATA_VERSION, since, self._rederived, PEOPLE_AT_ONCE)
             if page:
-                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, REDERIVE))
+                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, REDERIVE, now))
                 self._bring_in_line(work, self._people(work, causes, now), now)
                 work.put_planned([replace(row, tzdata=TZDATA_VERSION) for row in page])
         # Only now that it is committed: a page that failed comes again.
@@ -158,7 +158,7 @@ class Planner:
             derived = to_derive(before, self._rules)
             if not derived.done:
                 page = work.everybody_after(derived.reached, PEOPLE_AT_ONCE)
-                causes = dict.fromkeys(page, self._seen_from(now, REDERIVE))
+                causes = dict.fromkeys(page, self._seen_from(now, REDERIVE, now))
                 people = self._people(work, causes, now)
                 parked = self._bring_in_line(work, people, now)
                 work.put_occasions(page, self._next_occasions(people, now, parked))
@@ -174,7 +174,7 @@ class Planner:
         with self._begin() as work:
             page = work.parked_after(self._retried, PEOPLE_AT_ONCE)
             if page:
-                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, PARKED))
+                causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, PARKED, now))
                 people = self._people(work, causes, now)
                 parked = self._bring_in_line(work, people, now)
                 work.put_occasions(list(causes), self._next_occasions(people, now, parked))
@@ -186,7 +186,7 @@ class Planner:
         with self._begin() as work:
             asked = work.people_asked_again(PEOPLE_AT_ONCE)
             if asked:
-                causes = {user_id: self._seen_from(min(since, now), PARKED) for user_id, since in asked.items()}
+                causes = {user_id: self._seen_from(min(since, now), PARKED, now) for user_id, since in asked.items()}
                 people = self._people(work, causes, now)
                 parked = self._bring_in_line(work, people, now)
                 work.put_occasions(list(causes), self._next_occasions(people, now, parked))
@@ -204,8 +204,9 @@ class Planner:
                 self._forget_old(work, now)
         return bool(page)
 
-    def _seen_from(self, since: datetime, origin: Origin) -> Cause:
-        return Cause(origin, since, (since - self._reach).date())
+    def _seen_from(self, since: datetime, origin: Origin, now: datetime) -> Cause:
+        """As far back as the planner knows what it planned: what is earlier may be archived, unless nobody has looked since."""
+        return Cause(origin, since, max(since - self._reach, min(since, now - KEPT)).date())
 
     def _people(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> list[Person]:
         streams = readable(work.load_users, causes)

@@ -2,12 +2,13 @@
 
 Refusal
 ├── Unknown            UserUnknown, MessageUnknown, DispatchUnknown
-├── Gone               UserErasedError
+├── Gone               UserErasedError, MonthArchived
 ├── Conflict           UserExists, AlreadyScheduled, AlreadyClaimed, BeingSent, AlreadySent, YearTaken
 │   └── NotAllowed     a command that this state does not take
 └── Invalid            fields that break a rule, every one of them named
 """
 
+from datetime import date
 from uuid import UUID
 
 from msgspec import Struct
@@ -34,11 +35,19 @@ class DispatchUnknown(Unknown):
 
 
 class Gone(Refusal):
-    """It existed and will never come back."""
+    """It existed and is out of reach."""
 
 
 class UserErasedError(Gone):
     """The user was erased; the ID is never used again."""
+
+
+class MonthArchived(Gone):
+    """What was planned for this month was archived, and can be restored."""
+
+    def __init__(self, month: date) -> None:
+        super().__init__(f"the messages of {month:%Y-%m} were archived: ninebell restore {month:%Y-%m} brings them back")
+        self.month = month
 
 
 class Conflict(Refusal):

@@ -1,6 +1,7 @@
 """What do the message log and its read models say of each day's messages, at one and the same instant?"""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
@@ -10,6 +11,7 @@ from application.audit_messages import Day, Difference, Fault
 from application.audit_sums import Alike
 from domain.message_id import month_bounds
 from domain.timezones import canonical
+from infrastructure.archived_sums import archived_days, archived_sums
 from infrastructure.audit_read_models import ReadModels, standing
 from infrastructure.audit_streams import Counted, census, days_of, on_day
 from infrastructure.database import Database, Row
@@ -39,12 +41,14 @@ class PostgresBooks:
         self._read_models = ReadModels(cursor, odd)
 
     def days(self, start: date | None, end: date | None) -> list[date]:
-        found = {*self._odd, *self._read_models.days()}
+        found = {*self._odd, *self._read_models.days(), *archived_days(self._cursor)}
         for month in months_made(self._cursor, "messages"):
             found.update(days_of(self._cursor, "messages", "originator_id", *month_bounds(*month)))
         return sorted(day for day in found if (start or date.min) <= day and (end is None or day < end))
 
     def day(self, day: date, *, examples: bool) -> Day:
+        if (archived := archived_sums(self._cursor, day)) is not None:
+            return self._archived_day(day, archived)
         counted = list(census(self._cursor, on_day(day)))
         return Day(
             day=day,
@@ -53,6 +57,12 @@ class PostgresBooks:
             differences=self._read_models.differences(day, standing(counted), examples=examples),
             oldest_doubt_at=min((one.doubted_at for one in counted if one.doubted_at), default=None),
         )
+
+    def _archived_day(self, day: date, alike: Sequence[Alike]) -> Day:
+        found = Counter[str]()
+        for one in alike:
+            found[str(one.status)] += one.messages
+        return Day(day=day, alike=alike, differences=self._read_models.differences(day, found, examples=False, archived=True))
 
     def strays(self) -> list[Fault]:
         found = census(self._cursor, sql.SQL("true"), "messages_default")

@@ -14,7 +14,8 @@ from psycopg import Cursor, sql
 from application.audit_messages import Difference, differing
 from domain.message_id import month_bounds
 from domain.scheduled_message import PENDING, Status
-from infrastructure.audit_streams import STREAMS, WORDS, Counted, census, days_of, on_day
+from infrastructure.archived_sums import archived_transitions
+from infrastructure.audit_streams import STREAMS, WORDS, Counted, census, days_of, on_day, transitions_in
 from infrastructure.database import Row
 from infrastructure.partitions import months_made
 from projections import analytics_view, message_log, messages_by_timezone
@@ -32,10 +33,6 @@ EXAMPLES: Final = (
 SELECT id, wanted.status, shown.status FROM wanted FULL JOIN shown USING (id)
 WHERE wanted.status IS DISTINCT FROM shown.status ORDER BY id LIMIT 100"""
 )
-TRANSITIONS: Final = """
-SELECT (recorded_at AT TIME ZONE 'UTC')::date, status, count(*) FROM messages JOIN {leads} ON name = CASE topic
-    WHEN {resolved} THEN topic || ' ' || (convert_from(state, 'utf8')::jsonb #>> '{{event,outcome}}') ELSE topic END
-WHERE notification_id <= {read} GROUP BY 1, 2"""
 
 
 class _Shown(Struct, frozen=True):
@@ -87,11 +84,16 @@ class ReadModels:
             found.update(days_of(self._cursor, MESSAGE_LOG.name, "id", *month_bounds(*month)))
         return found
 
-    def differences(self, day: date, standing: Mapping[str, int], *, examples: bool) -> list[Difference]:
-        """`standing` is how many of the day's messages are in each status now; a read model is held to what it has read."""
+    def differences(self, day: date, standing: Mapping[str, int], *, examples: bool, archived: bool = False) -> list[Difference]:
+        """`standing` is how many of the day's messages are in each status now; a read model is held to what it has read.
+
+        With a month that was archived, its rows went too.
+        """
         as_of: dict[int, Mapping[str, int]] = {}
         found: list[Difference] = []
         for shown in self._shown:
+            if archived and shown.projection is MESSAGE_LOG and (day.year, day.month) not in self._months:
+                continue
             read = self._read[shown.name]
             if read not in as_of:
                 as_of[read] = self._standing(day, read) if self._goes_on(day, read) else standing
@@ -104,8 +106,7 @@ class ReadModels:
         read = self._read.get(ANALYTICS_VIEW.name)
         if read is None:
             return []
-        self._cursor.execute(sql.SQL(TRANSITIONS).format(**WORDS, read=sql.Literal(read)))
-        events = {(day, status): messages for day, status, messages in self._cursor}
+        events = transitions_in(self._cursor, sql.Identifier("messages"), read) + archived_transitions(self._cursor)
         shown = analytics_view.transitions(self._cursor)
         days = sorted({day for day, _ in events.keys() | shown.keys()})
         return [one for day in days for one in differing(day, ANALYTICS_VIEW.name, _of(day, events), _of(day, shown))]

@@ -1,6 +1,7 @@
 """Where does each stream of the messages log stand, and can that be right: counted by PostgreSQL, a stretch of IDs at a time?"""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Final
@@ -64,6 +65,12 @@ SELECT left(id::text, 15), begun, whole, once, status, CASE WHEN status IS NULL 
 FROM streams GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9"""
 )
 
+TRANSITIONS: Final = """
+SELECT (recorded_at AT TIME ZONE 'UTC')::date, status, count(*) FROM {table} JOIN {leads} ON name = CASE topic
+    WHEN {resolved} THEN topic || ' ' || (convert_from(state, 'utf8')::jsonb #>> '{{event,outcome}}') ELSE topic END
+WHERE notification_id <= {read} GROUP BY 1, 2"""
+IN_STATUSES: Final = STREAMS + "SELECT id FROM streams WHERE status = ANY({statuses}) ORDER BY id LIMIT {limit}"
+
 
 class Counted(Struct, frozen=True):
     """Streams that are alike in everything that is asked."""
@@ -90,6 +97,19 @@ def census(cursor: Cursor[Row], which: sql.Composable, table: str = "messages") 
     """The streams of which these events are the whole, as far as the condition goes."""
     cursor.execute(sql.SQL(CENSUS).format(**WORDS, which=which, table=sql.Identifier(table)))
     return (Counted(*row) for row in cursor)
+
+
+def transitions_in(cursor: Cursor[Row], table: sql.Identifier, read: int) -> Counter[tuple[date, str]]:
+    """How many events up to a position led into each status, by the UTC day on which they were recorded."""
+    cursor.execute(sql.SQL(TRANSITIONS).format(**WORDS, table=table, read=sql.Literal(read)))
+    return Counter({(day, status): messages for day, status, messages in cursor})
+
+
+def in_statuses(cursor: Cursor[Row], which: sql.Composable, statuses: Collection[str], limit: int) -> list[UUID]:
+    """Some of the streams that stand in one of these."""
+    words = {"which": which, "statuses": sql.Literal(list(statuses)), "limit": sql.Literal(limit)}
+    cursor.execute(sql.SQL(IN_STATUSES).format(**WORDS, **words, table=sql.Identifier("messages")))
+    return [message_id for (message_id,) in cursor]
 
 
 def day_of(date_of_id: str) -> date | None:

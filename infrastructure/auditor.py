@@ -23,7 +23,8 @@ AGAIN: Final = 3
 BEGIN: Final = """
     UPDATE audit_rounds SET began_at = %(now)s
     WHERE began_at > %(now)s OR began_at <= %(now)s - greatest(%(every)s, took_seconds * %(share)s * interval '1 second')
-    RETURNING position, coalesce((SELECT max(notification_id) FROM messages), 0)"""
+    RETURNING position,
+        greatest((SELECT max(notification_id) FROM messages), (SELECT max(last_position) FROM archived_months), 0)"""
 KEEP: Final = """
     INSERT INTO audited_days VALUES (%(day)s, %(scheduled)s, %(sent)s, %(late)s, %(cancelled)s, %(expired)s, %(abandoned)s,
         %(in_doubt)s, %(pending)s, %(contradictions)s, %(oldest_doubt_at)s, %(now)s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,9 +12,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from application.ports import StoreUnavailable
+from domain.errors import MonthArchived
 
 SCHEMA: Final = "ninebell"
 WAIT_FOR_CONNECTION_SECONDS: Final = 10.0
+ARCHIVED: Final = "archived_"
+"""What the checks begin with that bar dropped months; YYYY_MM follows."""
 ANSWERS_WITHIN_SECONDS: Final = 2  # the least that libpq heeds
 
 NAMES: Final = (f"-c search_path={SCHEMA}", "-c timezone=UTC")
@@ -121,8 +125,17 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """PostgreSQL gone, restarting, or a time-out of ours: StoreUnavailable, named by its kind, as texts can quote data."""
+    """PostgreSQL gone, restarting, or a time-out of ours: StoreUnavailable, named by its kind, as texts can quote data.
+
+    What was to be written into a month that was dropped is MonthArchived.
+    """
     try:
         yield
     except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
         raise StoreUnavailable(type(error).__name__) from error
+    except psycopg.errors.CheckViolation as error:
+        check = error.diag.constraint_name or ""
+        if not check.startswith(ARCHIVED):
+            raise
+        year, month = check.removeprefix(ARCHIVED).split("_")
+        raise MonthArchived(date(int(year), int(month), 1)) from error

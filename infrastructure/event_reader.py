@@ -14,6 +14,7 @@ from domain.dispatch import Dispatch
 from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
+from infrastructure.archived_months import refuse_archived
 from infrastructure.database import Row
 from infrastructure.event_mapper import EventMapper, Stored, Unreadable
 from infrastructure.keyring import DataKey, Keyring
@@ -73,7 +74,8 @@ LAST_GIVEN: Final[dict[Log, str]] = {
     "dispatches": "SELECT last_value FROM dispatches_position",
 }
 HEAD: Final = """
-    SELECT coalesce((SELECT max(notification_id) FROM users), 0), coalesce((SELECT max(notification_id) FROM messages), 0),
+    SELECT coalesce((SELECT max(notification_id) FROM users), 0),
+           greatest((SELECT max(notification_id) FROM messages), (SELECT max(last_position) FROM archived_months), 0),
            coalesce((SELECT max(notification_id) FROM dispatches), 0)"""
 
 
@@ -103,15 +105,18 @@ class EventReading:
         return self._load(cursor, "users", ids, user.evolve)
 
     def load_messages(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[ScheduledMessage]]:
-        """Every ID asked for, folded. Raises BrokenStreams."""
-        return self._load(cursor, "messages", ids, scheduled_message.evolve)
+        """Every ID asked for, folded. Raises BrokenStreams, MonthArchived."""
+        streams = self._load(cursor, "messages", ids, scheduled_message.evolve)
+        if unknown := [message_id for message_id, stream in streams.items() if not stream.version]:
+            refuse_archived(cursor, unknown)
+        return streams
 
     def load_dispatches(self, cursor: Cursor[Row], ids: Iterable[UUID]) -> dict[UUID, Stream[Dispatch]]:
         """Every ID asked for, folded. Raises BrokenStreams."""
         return self._load(cursor, "dispatches", ids, dispatch.evolve)
 
     def history(self, cursor: Cursor[Row], log: Log, stream_id: UUID) -> list[Recorded[Event]]:
-        """A stream's events, oldest first. Raises BrokenStreams."""
+        """A stream's events, oldest first. Raises BrokenStreams, MonthArchived."""
         cursor.execute(HISTORY[log], (stream_id,), prepare=True)
         decode = self._decoder()
         events: list[Recorded[Event]] = []
@@ -120,6 +125,8 @@ class EventReading:
                 events.append(_recorded(row, decode(row[4], row[5], row[6], row[1])))
         except Unreadable as error:
             raise BrokenStreams(log, [Broken(stream_id, row[2], error.error)]) from error
+        if log == "messages" and not events:
+            refuse_archived(cursor, [stream_id])
         return events
 
     def since(self, cursor: Cursor[Row], log: Log, position: int, until: int, without: Collection[int]) -> list[Recorded[Event]]:

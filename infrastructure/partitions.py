@@ -10,19 +10,22 @@ from domain.message_id import month_bounds
 from infrastructure.database import Row
 
 PARTITIONED: Final = "messages"
+IN_TURN: Final = "SELECT pg_advisory_xact_lock(hashtext('ninebell.partitions'))"
+"""For whoever makes or drops one."""
 
 
 def ensure_partitions(connection: Connection[Row], first: date, last: date, table: str = PARTITIONED) -> list[str]:
     """Make the missing partitions for every month from `first`'s to `last`'s; returns the months made, as "2027_03".
 
     Writers and readers go on meanwhile. The table has a default partition `<table>_default`; rows that waited there are moved.
+    Months that were archived are left out: `messages` holds nothing of them.
     """
     wanted = list(_months(first, last))
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.partitions'))")
+        connection.execute(IN_TURN)
         names = [f"{table}_{year}_{month:02}" for year, month in wanted]
         found = connection.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL", (names,))
-        missing = {str(name) for (name,) in found}
+        missing = {str(name) for (name,) in found} - _archived(connection, table)
         for name, (year, month) in zip(names, wanted, strict=True):
             if name in missing:
                 _make(connection, table, name, year, month)
@@ -41,6 +44,12 @@ def strays(connection: Connection[Row], table: str = PARTITIONED) -> int:
     default = sql.Identifier(f"{table}_default")
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(default)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _archived(connection: Connection[Row], table: str) -> set[str]:
+    if table != PARTITIONED:
+        return set()
+    return {f"{table}_{month:%Y_%m}" for (month,) in connection.execute("SELECT month FROM archived_months")}
 
 
 def _make(connection: Connection[Row], table: str, name: str, year: int, month: int) -> None:

@@ -11,11 +11,13 @@ from cyclopts import App, CycloptsError, Parameter
 
 from application.delivery_ports import BusUnavailable
 from application.ports import BrokenStreams, StoreUnavailable
+from domain.errors import MonthArchived
 from ops.cli_foresight import forecast, plan, simulate
 from ops.cli_messages import messages
 from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
 from ops.cli_recover import recover
+from ops.cli_retention import restore, retain
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
@@ -223,6 +225,8 @@ app.command(parked)
 app.command(pause)
 app.command(resume)
 app.command(recover)
+app.command(retain)
+app.command(restore)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -244,6 +248,8 @@ def _answered(command: Callable[[], object]) -> int:
         return _refused(WRONG, str(error))
     except BrokenStreams as error:
         return _refused(FOUND, f"{error} can't be read: ninebell parked list says what was left alone, and why.")
+    except MonthArchived as error:
+        return _refused(FOUND, f"{error}.")
     except (StoreUnavailable, BusUnavailable) as error:
         return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
     except Exception as error:

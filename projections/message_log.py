@@ -162,11 +162,18 @@ def reason_shown(message: ScheduledMessage) -> str:
 
 def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
     """Fold the events into the messages' rows by the aggregate's own rules, and count what changed status."""
-    rows = _known(cursor, events)
-    known = {message_id: _state(row) for message_id, row in rows.items()}
-    states: dict[UUID, ScheduledMessage | None] = {**known}
-    errors = {message_id: row.error for message_id, row in rows.items()}
-    failed = {message_id: row.failed_at for message_id, row in rows.items()}
+    known = _known(cursor, events)
+    if rows := rows_of(events, known):
+        cursor.execute(PUT, [as_rows(rows)])
+    if changed := _changed(known.values(), rows):
+        cursor.execute(COUNT, [as_rows(changed)])
+
+
+def rows_of(events: Sequence[Recorded[Any]], known: Mapping[UUID, LoggedMessage]) -> list[Row]:
+    """What the events make of the rows so far: of none, where they are all there is of their messages."""
+    states: dict[UUID, ScheduledMessage | None] = {message_id: _state(row) for message_id, row in known.items()}
+    errors = {message_id: row.error for message_id, row in known.items()}
+    failed = {message_id: row.failed_at for message_id, row in known.items()}
     for recorded in events:
         message_id = recorded.stream_id
         states[message_id] = evolve(states.get(message_id), recorded.event)
@@ -175,15 +182,11 @@ def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
         if type(recorded.event) in FAILED:
             failed[message_id] = recorded.at
     at = {recorded.stream_id: recorded.at for recorded in events}
-    put = [
+    return [
         _row(message_id, state, at[message_id], errors.get(message_id, ""), failed.get(message_id))
         for message_id, state in states.items()
         if state
     ]
-    if put:
-        cursor.execute(PUT, [as_rows(put)])
-    if changed := _changed(known.values(), states.values()):
-        cursor.execute(COUNT, [as_rows(changed)])
 
 
 def _known(cursor: Cursor, events: Sequence[Recorded[Any]]) -> Mapping[UUID, LoggedMessage]:
@@ -236,9 +239,9 @@ def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str, fa
     )
 
 
-def _changed(before: Iterable[ScheduledMessage], after: Iterable[ScheduledMessage | None]) -> list[Total]:
-    changes = Counter((state.occasion, state.status) for state in after if state)
-    changes.subtract(Counter((state.occasion, state.status) for state in before))
+def _changed(before: Iterable[LoggedMessage], after: Iterable[LoggedMessage]) -> list[Total]:
+    changes = Counter((row.occasion, row.status) for row in after)
+    changes.subtract(Counter((row.occasion, row.status) for row in before))
     return [Total(occasion, status, change) for (occasion, status), change in sorted(changes.items()) if change]
 
 
