@@ -13,6 +13,7 @@ from rich.console import Console
 from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
 from ops.bench import burst as bursting
+from ops.bench import queries as querying
 from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
 from ops.bench.broker import NoBroker
@@ -48,6 +49,7 @@ def smoke(*, runs: int = RUNS, out: Path = RESULTS, amqp_url: str | None = None)
         lambda tell: scheduling.measure(2_000, runs, tell),
         lambda tell: bursting.measure(small, runs, amqp_url, tell),
         lambda tell: simulating.measure(100, runs, tell),
+        lambda tell: querying.measure(20_000, 1_000, tell),
     ]
     return max(_measured(part, out) for part in parts)
 
@@ -97,6 +99,15 @@ def burst(
 def simulate(*, people: int = 1_000, runs: int = RUNS, out: Path = RESULTS) -> int:
     """Seconds for a simulated year."""
     return _measured(lambda tell: simulating.measure(people, runs, tell), out)
+
+
+@app.command
+def queries(*, messages: int = 1_000_000, people: int = 100_000, out: Path = RESULTS) -> int:
+    """Milliseconds of each question that people ask of the read models, at so many messages and people.
+
+    Each is asked seven times on one database.
+    """
+    return _measured(lambda tell: querying.measure(messages, people, tell), out)
 
 
 def _measured(part: Callable[[Tell], Result], out: Path) -> int:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import closing
+from datetime import date
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psutil
 import pytest
 
-from ops.bench import append, burst, schedule, simulate
+from application.audit_messages import audit_messages
+from infrastructure.audit_query import open_books
+from ops.bench import append, burst, past, queries, schedule, simulate
+from ops.bench.ground import ground
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import show, write
 from tests.conftest import broker_or_fail
@@ -82,3 +87,32 @@ def test_a_burst_that_falls_due_before_it_is_prepared_is_no_measurement(broker: 
 def test_a_simulated_year_sends_every_birthday(tmp_path: Path) -> None:
     found = told(simulate.measure(5, 1, print), tmp_path)
     assert found["medians"]["a year"] > 0
+
+
+def test_each_question_is_timed_and_no_large_table_read_from_end_to_end(tmp_path: Path) -> None:
+    found = told(queries.measure(40_000, 200, print), tmp_path)
+    assert found["medians"]["list of a user"] > 0
+    assert found["result"]["settings"]["read from end to end"] == "nothing"
+
+
+def test_a_past_that_nobody_lived_through_adds_up_and_is_the_same_every_time() -> None:
+    wanted = past.Past(people=50, messages=2_000, first=date(2026, 2, 10), days=20)
+    people = [past.Person(UUID(int=number), details.timezone) for number, details in enumerate(past.people_of(wanted))]
+    with ground() as place:
+        logs = []
+        for name in ("one", "other"):
+            with place.fresh(name) as (parts, _), parts.database.cursor() as cursor:
+                events = past.live_through(parts, wanted, people, lambda _: None)
+                for projector in parts.projectors.values():
+                    projector.prepare()
+                    while projector.step():
+                        pass
+                with open_books(parts.database) as books:
+                    audit = audit_messages(books)
+                assert (audit.differences, audit.total.scheduled) == ([], 2_000)
+                cursor.execute(
+                    "SELECT originator_id, originator_version, topic, state, recorded_at FROM messages ORDER BY notification_id"
+                )
+                logs.append(cursor.fetchall())
+                assert len(logs[-1]) == events > 2 * 2_000
+        assert logs[0] == logs[1]
