@@ -56,7 +56,7 @@ RESOLVE: Final = f"{MESSAGE}/resolve"
 TEMPLATE: Final = "/v1/templates/{type}/{language}"
 MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
 UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
-MISSING, READ, GONE, TAKEN, REFUSED = (404,), (404, 409), (404, 409, 410), (409,), (404, 409)
+MISSING, READ, GONE, TAKEN = (404,), (404, 409), (404, 409, 410), (409,)
 
 
 def document(_: Call[NoParameters]) -> Response:
@@ -77,13 +77,13 @@ ROUTES: Final = (
     Endpoint("GET", f"{USER}/upcoming", users.list_upcoming, query=ListUpcoming, gives=Items[UpcomingShown], problems=GONE),
     Endpoint("GET", f"{USER}/events", users.list_user_events, query=Paging, gives=Listed[EventShown], problems=READ),
     Endpoint("GET", MESSAGES, messages.list_messages, query=ListMessages, gives=Listed[MessageShown]),
-    Endpoint("GET", MESSAGE, messages.get_message, query=AtThatTime, gives=MessageShown, problems=READ),
-    Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=READ),
-    Endpoint("POST", f"{MESSAGE}/cancel", messages.cancel, gives=MessageShown, problems=REFUSED),
+    Endpoint("GET", MESSAGE, messages.get_message, query=AtThatTime, gives=MessageShown, problems=GONE),
+    Endpoint("GET", f"{MESSAGE}/events", messages.list_message_events, query=Paging, gives=Listed[EventShown], problems=GONE),
+    Endpoint("POST", f"{MESSAGE}/cancel", messages.cancel, gives=MessageShown, problems=GONE),
     Endpoint("POST", f"{MESSAGES}/redrive", dead_letter.redrive_many, media=JSON, body=RedriveMany, gives=RedrivenShown),
-    Endpoint("POST", REDRIVE, dead_letter.redrive, media=JSON, body=Redrive, optional=True, gives=MessageShown, problems=REFUSED),
-    Endpoint("POST", RESOLVE, dead_letter.resolve, media=JSON, body=Resolution, gives=MessageShown, problems=REFUSED),
-    Endpoint("POST", RESCHEDULE, messages.reschedule, media=JSON, body=Reschedule, gives=MessageShown, problems=REFUSED),
+    Endpoint("POST", REDRIVE, dead_letter.redrive, media=JSON, body=Redrive, optional=True, gives=MessageShown, problems=GONE),
+    Endpoint("POST", RESOLVE, dead_letter.resolve, media=JSON, body=Resolution, gives=MessageShown, problems=GONE),
+    Endpoint("POST", RESCHEDULE, messages.reschedule, media=JSON, body=Reschedule, gives=MessageShown, problems=GONE),
     Endpoint("GET", "/v1/dashboard/summary", dashboard.summary, gives=SummaryShown),
     Endpoint("GET", "/v1/dashboard/timezones", dashboard.timezones, gives=Items[ZoneLoad]),
     Endpoint("GET", "/v1/dashboard/throughput", dashboard.throughput, query=AskThroughput, gives=ThroughputShown),

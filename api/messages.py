@@ -74,6 +74,7 @@ def get_message(call: Call[AtThatTime]) -> Response:
     with call.service.reading() as (cursor, _):
         message = message_log.one(cursor, call.id)
     if message is None:
+        call.service.store.load_messages([call.id])  # which says so, if its month was archived
         raise MessageUnknown
     return answer(logged_shown(message))
 
