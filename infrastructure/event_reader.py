@@ -1,6 +1,6 @@
 """What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -147,8 +147,11 @@ class EventReading:
         kinds: frozenset[type[Event]] | None = None,
         *,
         last_given: int | None = None,
+        until: int | None = None,
     ) -> Stretch:
         """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart.
+
+        None beyond `until`.
 
         `last_given` is the last position that the log's sequence gave, if that is known already.
         """
@@ -157,7 +160,7 @@ class EventReading:
         if last_given <= after:  # cheaper than to ask every partition, and the usual answer
             return Stretch([], after, more=False)
         cursor.execute(STRETCH[log], (self._mapper.others(kinds), after, limit), prepare=True)
-        rows = cursor.fetchall()
+        rows = [row for row in cursor if until is None or row[0] <= until]
         decode = self._decoder()
         events: list[Recorded[Event]] = []
         unreadable: list[ParkedEvent] = []
@@ -206,6 +209,20 @@ class EventReading:
         if broken:
             raise BrokenStreams(log, list(broken.values()))
         return {stream_id: Stream(states.get(stream_id), *read.get(stream_id, (0, ""))) for stream_id in wanted}
+
+    def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> Iterator[Recorded[Event] | ParkedEvent]:
+        """Those rows, of the columns that STRETCH has, that are of these kinds; what can't be read is told in its place."""
+        decode, others = self._decoder(), frozenset(self._mapper.others(kinds))
+        for row in rows:
+            if row[4] in others:
+                continue
+            try:
+                stored = decode(row[4], row[5], row[6], row[1])
+            except Unreadable as error:
+                yield ParkedEvent(row[0], error.topic, error.error)
+                continue
+            if type(stored.event) in kinds:
+                yield _recorded(row, stored)
 
     def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
         """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""

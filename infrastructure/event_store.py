@@ -81,10 +81,15 @@ class PostgresEventStore:
         with self.database.cursor() as cursor:
             return self.reading.history(cursor, log, stream_id)
 
-    def read(self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None) -> Stretch:
-        """Up to `limit` events of any kind after a position; decoded only those of `kinds`. Raises StoreUnavailable."""
+    def read(
+        self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None, until: int | None = None
+    ) -> Stretch:
+        """Up to `limit` events of any kind after a position, none beyond `until`; decoded only those of `kinds`.
+
+        Raises StoreUnavailable.
+        """
         with self.database.cursor() as cursor:
-            return self.reading.stretch(cursor, log, after, limit, kinds)
+            return self.reading.stretch(cursor, log, after, limit, kinds, until=until)
 
     def head(self) -> Position:
         """The last position of each log. Raises StoreUnavailable."""

@@ -10,6 +10,7 @@ from psycopg import sql
 from application.ports import LOGS, Log, Position
 from infrastructure.database import Row
 from infrastructure.event_store import PostgresEventStore
+from infrastructure.read_model_sides import SideName, aside
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 
@@ -36,6 +37,16 @@ class Follower(Struct, frozen=True, kw_only=True):
     parked: int  # what it left alone; of the planner also people whom a message type failed on, of the dispatcher all its role's
 
 
+class Beside(Struct, frozen=True, kw_only=True):
+    """Tables of a read model that nobody reads: the next ones, or those kept for a rollback."""
+
+    name: str
+    side: SideName
+    version: int
+    position: int
+    made_by: str  # which Ninebell
+
+
 class Reading(Struct, frozen=True):
     """A row of `positions`."""
 
@@ -60,6 +71,17 @@ class Followers:
         return [
             self._follower(name, [reading for reading in readings if reading.follower == name], heads, parked.get(name, 0), now)
             for name in names
+        ]
+
+    def beside(self) -> list[Beside]:
+        """What stands beside live tables. Raises StoreUnavailable."""
+        found = self._rows(
+            "SELECT name, side, read_models.version, position, made_by FROM read_models"
+            " JOIN positions ON follower = name || '~' || side WHERE side <> 'live' ORDER BY name, side"
+        )
+        return [
+            Beside(name=name, side=side, version=version, position=position, made_by=made_by)
+            for name, side, version, position, made_by in found
         ]
 
     def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float = 5.0) -> bool:
@@ -101,6 +123,7 @@ class Followers:
                 "SELECT DISTINCT ON (follower, log) follower, log, version, position FROM positions"
                 " ORDER BY follower, log, version DESC"
             )
+            if not aside(row[0])
         ]
 
     def _follower(self, name: str, readings: list[Reading], heads: Position, parked: int, now: datetime) -> Follower:

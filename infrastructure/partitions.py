@@ -12,6 +12,9 @@ from infrastructure.database import Row
 PARTITIONED: Final = "messages"
 IN_TURN: Final = "SELECT pg_advisory_xact_lock(hashtext('ninebell.partitions'))"
 """For whoever makes or drops one."""
+# In the schema where new tables go: under the same name, another schema may have a partition of another table.
+MISSING: Final = """
+    SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(format('%%I.%%I', current_schema(), name)) IS NULL"""
 
 
 def ensure_partitions(connection: Connection[Row], first: date, last: date, table: str = PARTITIONED) -> list[str]:
@@ -24,7 +27,7 @@ def ensure_partitions(connection: Connection[Row], first: date, last: date, tabl
     with connection.transaction():
         connection.execute(IN_TURN)
         names = [f"{table}_{year}_{month:02}" for year, month in wanted]
-        found = connection.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL", (names,))
+        found = connection.execute(MISSING, (names,))
         missing = {str(name) for (name,) in found} - _archived(connection, table)
         for name, (year, month) in zip(names, wanted, strict=True):
             if name in missing:

@@ -1,7 +1,8 @@
 """How does a read model get its events: in batches, rows and position committed as one?"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from threading import Event as Signal
 from typing import Any, Final
@@ -20,8 +21,8 @@ from infrastructure.event_store import PostgresEventStore
 from infrastructure.notifications import Listener
 from infrastructure.parked_events import park, parked_at, unpark
 from infrastructure.partitions import ensure_partitions
+from infrastructure.read_model_sides import LIVE, Side, find, make, put
 from infrastructure.user_sealer import UserSealer
-from infrastructure.work import move_positions
 from projections.projection import Cursor, Projection
 
 BATCH: Final = 2_000
@@ -41,6 +42,8 @@ POISON: Final = (
 )
 
 POSITION: Final = "SELECT position FROM positions WHERE follower = %s AND log = %s AND version = %s FOR UPDATE"
+MOVE: Final = """
+    UPDATE positions SET position = %s WHERE follower = %s AND log = %s AND version = %s AND position = %s"""
 
 logger = logging.getLogger(__name__)
 
@@ -52,36 +55,42 @@ class NewerTables(Exception):
 class Projector:
     """Feeds one read model. Two of them on one read model do no harm: what one has committed the other finds done."""
 
-    def __init__(self, store: PostgresEventStore, projection: Projection, *, batch: int = BATCH) -> None:
+    def __init__(self, store: PostgresEventStore, projection: Projection, *, side: Side = LIVE, batch: int = BATCH) -> None:
+        """The tables that stand on `side`."""
         self.projection = projection
-        self._store, self._database, self._batch = store, store.database, batch
-        self._key = (projection.name, projection.log, projection.version)
+        self._store, self._database, self._side, self._batch = store, store.database, side, batch
+        self._key = (side.follower(projection.name), projection.log, projection.version)
         self._position: int | None = None
         self._months: set[date] = set()  # the first days of those whose partitions are there
 
-    def prepare(self) -> None:
-        """Make the read model's tables where this version of it has none yet; those of an earlier version are built anew.
+    def prepare(self) -> bool:
+        """Make the read model's tables where there are none at all; False where those of an earlier version stand.
+
+        Such are left to whoever reads and feeds them, until this version is built beside them.
 
         Raises NewerTables, StoreUnavailable.
         """
         with self._database.transaction() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.read_models'))")
-            cursor.execute("SELECT max(version) FROM positions WHERE follower = %s AND log = %s", self._key[:2])
-            built = cursor.fetchall()[0][0] or 0
-            if built > self.projection.version:
+            built = self._built(cursor)
+            if built is None:
+                make(cursor, self.projection, LIVE)
+            elif built > self.projection.version:
                 raise NewerTables(f"{self.projection.name} is at version {built}; this Ninebell knows {self.projection.version}")
-            if built < self.projection.version:
-                self._build(cursor)
+            elif find(cursor, self.projection.name, LIVE) is None:  # made when nothing stood beside it yet
+                put(cursor, self.projection, LIVE)
+            return built in (None, self.projection.version)
 
-    def step(self) -> int:
-        """Apply the next batch, if there is one, and return how many events it had.
+    def step(self, until: int | None = None) -> int:
+        """Apply the next batch, if there is one up to `until`, and return how many events it had.
 
-        Raises StoreUnavailable; then nothing was applied, or all was, and the next step finds out.
+        Raises StoreUnavailable; then nothing was applied, or all was, and the next step finds out. Raises NewerTables where
+        other tables stand there by now.
         """
         try:
             position = self._load_position() if self._position is None else self._position
             self._position = None  # unknown until the batch is through
-            stretch = self._store.read(self.projection.log, position, self._batch, self.projection.kinds)
+            stretch = self._store.read(self.projection.log, position, self._batch, self.projection.kinds, until)
             if stretch.position > position:
                 self._park(*stretch.unreadable)  # twice is harmless
                 self._make_room(stretch.events)
@@ -99,7 +108,7 @@ class Projector:
         """
         name, log, version = self._key
         try:
-            with self._database.transaction() as cursor:
+            with self._transaction() as cursor:
                 # The runner waits here, as do others who retry.
                 cursor.execute(POSITION, (name, log, version))
                 [(read_to,)] = cursor.fetchall()
@@ -118,7 +127,7 @@ class Projector:
         return None
 
     def run(self, stop: Signal, listener: Listener) -> None:
-        """Keep the read model up to date until told to stop, through any outage of the database."""
+        """Keep the read model up to date until told to stop, through any outage of the database, or until another version is."""
         while not stop.is_set():
             try:
                 while self.step() and not stop.is_set():
@@ -126,23 +135,40 @@ class Projector:
             except StoreUnavailable as error:
                 logger.warning("%s waits for the store (%s)", self.projection.name, error)
                 stop.wait(IDLE_SECONDS)
+            except NewerTables as error:
+                logger.warning("%s; it is fed by others from now on", error)
+                return
             else:
                 listener.wait((self.projection.log,), IDLE_SECONDS)
 
-    def _build(self, cursor: Cursor) -> None:
-        for table in self.projection.tables:
-            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
-        cursor.execute(self.projection.create, binary=False)  # several statements in one
-        cursor.execute("DELETE FROM positions WHERE follower = %s AND log = %s", self._key[:2])
-        cursor.execute("DELETE FROM parked_events WHERE follower = %s AND log = %s", self._key[:2])
-        cursor.execute("INSERT INTO positions (follower, log, version, position) VALUES (%s, %s, %s, 0)", self._key)
+    def apply_singly(self, cursor: Cursor, events: Sequence[Recorded[Any]]) -> None:
+        """Out of the log's order: a stream that is to be parked in part. In the caller's transaction."""
+        name, log, _ = self._key
+        self._make_room(events)
+        for recorded in events:
+            try:
+                with cursor.connection.transaction():
+                    self.projection.project(cursor, [recorded], UserSealer(self._store.keyring, cursor))
+            except POISON as error:
+                park(cursor, name, log, [_parked(recorded, error)])
+
+    def position(self) -> int:
+        """How far it has been fed. Raises NewerTables, StoreUnavailable."""
+        return self._load_position()
+
+    def _built(self, cursor: Cursor) -> int | None:
+        """Which version is live, if one is."""
+        cursor.execute("SELECT max(version) FROM positions WHERE follower = %s AND log = %s", self._key[:2])
+        found: int | None = cursor.fetchall()[0][0]
+        return found
 
     def _load_position(self) -> int:
         with self._database.transaction() as cursor:
             cursor.execute("SELECT position FROM positions WHERE follower = %s AND log = %s AND version = %s", self._key)
             row = cursor.fetchone()
         if row is None:
-            raise NewerTables(f"{self.projection.name} is not there in version {self.projection.version}")
+            self._months.clear()
+            raise NewerTables(f"{self._key[0]} is no longer there in version {self.projection.version}")
         return int(row[0])
 
     def _make_room(self, events: Sequence[Recorded[Any]]) -> None:
@@ -156,7 +182,8 @@ class Projector:
             self._months.add(month)
 
     def _make_month(self, table: str, month: date) -> None:
-        with self._database.connect() as connection, connection.transaction():
+        with self._transaction() as cursor:
+            connection = cursor.connection
             for made in ensure_partitions(connection, month, month, table):
                 sparing = sql.SQL("ALTER TABLE {} SET (fillfactor = {})")
                 connection.execute(sparing.format(sql.Identifier(f"{table}_{made}"), self.projection.fillfactor))
@@ -175,7 +202,7 @@ class Projector:
         return end
 
     def _commit(self, events: Sequence[Recorded[Any]], start: int, end: int) -> None:
-        with self._database.transaction() as cursor:
+        with self._transaction() as cursor:
             # The position goes first: its row keeps a second runner waiting, who then finds it moved.
             self._move(cursor, start, end)
             if events:
@@ -189,8 +216,15 @@ class Projector:
             park(cursor, name, log, events)
 
     def _move(self, cursor: Cursor, start: int, end: int) -> None:
-        name, log, version = self._key
-        move_positions(cursor, name, {log: (start, end)}, version)
+        """Raises PositionLost. Makes no position: what is swapped away must not come back."""
+        if cursor.execute(MOVE, (end, *self._key, start)).rowcount != 1:
+            raise PositionLost(self._key[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Cursor]:
+        with self._database.transaction() as cursor:
+            self._side.enter(cursor)
+            yield cursor
 
 
 def _occasion(recorded: Recorded[Any]) -> date | None:

@@ -9,12 +9,15 @@ from ops.wiring import Parts, build, prepare
 
 
 @contextmanager
-def at_hand(settings: Settings, name: str) -> Iterator[Parts]:
-    """The parts of one command, beside whatever else runs. Raises StoreUnavailable, and what `roles.FATAL` lists."""
+def at_hand(settings: Settings, name: str, *, any_version: bool = False) -> Iterator[Parts]:
+    """The parts of one command, beside whatever else runs; with `any_version`, beside newer read models too.
+
+    Raises StoreUnavailable, and what `roles.FATAL` lists.
+    """
     with opened(settings) as installation:
         parts = build(settings, installation, name=name)
         try:
-            prepare(parts)
+            prepare(parts, any_version=any_version)
             with parts:
                 yield parts
         finally:

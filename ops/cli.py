@@ -16,6 +16,7 @@ from ops.cli_foresight import forecast, plan, simulate
 from ops.cli_messages import messages
 from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
+from ops.cli_projections import projections
 from ops.cli_recover import recover
 from ops.cli_retention import restore, retain
 from ops.cli_templates import templates
@@ -222,6 +223,7 @@ app.command(plan)
 app.command(templates)
 app.command(messages)
 app.command(parked)
+app.command(projections)
 app.command(pause)
 app.command(resume)
 app.command(recover)

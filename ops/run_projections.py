@@ -1,20 +1,30 @@
 """The projections: every read model is fed by a thread of its own, and one more audits what they and the log say."""
 
 from threading import Thread
+from time import monotonic
 from typing import Final
 
+import structlog
+
 from infrastructure.auditor import Auditor
+from infrastructure.filling import Stopped, Told
+from infrastructure.projector import NewerTables, Projector
+from infrastructure.read_model_rebuild import AlreadyBuilt
 from ops.running import Pause, Stop
-from ops.wiring import Parts
+from ops.wiring import Parts, rebuild_of
 
 LOOK_SECONDS: Final = 5.0
 """How often the auditor asks whether it is time."""
+OTHERS_BUILD_SECONDS: Final = 1.0
+TOLD_SECONDS: Final = 10.0
+
+log = structlog.get_logger()
 
 
 def run_projections(parts: Parts, stop: Stop) -> None:
     """Blocks until told to stop."""
     threads = [
-        Thread(target=projector.run, args=(stop.thread, parts.wakeups.listener()), name=f"projector of {name}")
+        Thread(target=_feed, args=(parts, projector, stop), name=f"projector of {name}")
         for name, projector in parts.projectors.items()
     ]
     threads.append(Thread(target=_audit, args=(parts, stop), name="auditor"))
@@ -22,6 +32,46 @@ def run_projections(parts: Parts, stop: Stop) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _feed(parts: Parts, projector: Projector, stop: Stop) -> None:
+    """Until told to stop, or until another version is live. Where an earlier one is, this one is built beside it first."""
+    pause = Pause(f"projector of {projector.projection.name}")
+    while not stop.thread.is_set():
+        try:
+            if not projector.prepare():
+                _build(parts, projector.projection.name, stop)
+            projector.run(stop.thread, parts.wakeups.listener())
+            return
+        except NewerTables as error:
+            log.warning("projector_ends", said=str(error))
+            return
+        except AlreadyBuilt:
+            stop.thread.wait(OTHERS_BUILD_SECONDS)
+        except Stopped:
+            return
+        except Exception as error:  # noqa: BLE001  the others go on, and so does this one
+            stop.thread.wait(pause.after(error))
+
+
+def _build(parts: Parts, name: str, stop: Stop) -> None:
+    work = rebuild_of(parts, name, stop.thread, _Telling(name).tell)
+    with work.alone():
+        work.build(parts.clock.now())
+        work.swap()
+    log.info("read_model_swapped", read_model=name, version=work.projection.version)
+
+
+class _Telling:
+    """Says every few seconds how far a build is."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._said = name, -TOLD_SECONDS
+
+    def tell(self, told: Told) -> None:
+        if monotonic() - self._said >= TOLD_SECONDS:
+            self._said = monotonic()
+            log.info("read_model_is_built", read_model=self._name, stage=told.stage, done=told.done, whole=told.whole)
 
 
 def _audit(parts: Parts, stop: Stop) -> None:

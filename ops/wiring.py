@@ -1,7 +1,7 @@
 """Composition root: with `ops/worker_wiring.py` it names the concrete classes. Built plainly, top to bottom, on no network."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -32,6 +32,7 @@ from infrastructure.database import Database
 from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_store import PostgresEventStore
+from infrastructure.filling import Filling, Watch
 from infrastructure.followers import Followers
 from infrastructure.import_staging import PostgresStaging
 from infrastructure.in_process_bus import InProcessBus
@@ -41,8 +42,9 @@ from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
-from infrastructure.projector import Projector
+from infrastructure.projector import NewerTables, Projector
 from infrastructure.rabbitmq import RabbitBus
+from infrastructure.read_model_rebuild import Rebuild
 from infrastructure.schema import migrate
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
@@ -129,10 +131,10 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
     )
 
 
-def prepare(parts: Parts) -> str | None:
+def prepare(parts: Parts, *, any_version: bool = False) -> str | None:
     """Bring the database up to date: schema, master key, months, read models, API key. Again is harmless.
 
-    Returns the API key if one was made, to be shown this once.
+    Returns the API key if one was made, to be shown this once. With `any_version`, newer read models are left alone.
 
     Raises StoreUnavailable, SchemaTooNew, WrongMasterKey, NewerTables.
     """
@@ -143,7 +145,8 @@ def prepare(parts: Parts) -> str | None:
     now = parts.clock.now()
     ensure_months(parts, now)
     for projector in parts.projectors.values():
-        projector.prepare()
+        with suppress(*(NewerTables,) if any_version else ()):
+            projector.prepare()
     given = parts.settings.api_key
     made = parts.api_keys.ensure_key(given.get_secret_value() if given else None)
     parts.prepared.set()
@@ -237,6 +240,11 @@ def retry_parked(parts: Parts, elector: Elector) -> RetryParked:
 
 def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:
     return RepeatDoubt(_begin(parts, PostgresDispatcherWork, "doubt", elector), parts.types, parts.channels, uuid7)
+
+
+def rebuild_of(parts: Parts, name: str, stop: Event, watch: Watch, processes: int | None = None) -> Rebuild:
+    filling = Filling(parts.installation.dsn, parts.installation.master_key, processes)
+    return Rebuild(parts.store, filling, parts.projectors[name].projection, stop, watch)
 
 
 def channel_plan(settings: Settings) -> ChannelPlan:

@@ -25,7 +25,7 @@ from domain.scheduled_message import (
     status_after,
 )
 from domain.timezones import canonical
-from projections.projection import Cursor, Projection, Sealer, as_rows
+from projections.projection import Cursor, History, Projection, Rows, Sealer, as_rows
 
 BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 """Upper edges of the lateness histogram in seconds, inclusive; what is later still has a bucket without an edge."""
@@ -96,6 +96,14 @@ ADD_FAILURES: Final[LiteralString] = """
 INSERT INTO analytics_failures AS held SELECT * FROM json_populate_recordset(NULL::analytics_failures, %s)
 ON CONFLICT (day, message_type, status, reason) DO UPDATE SET messages = held.messages + excluded.messages
 """
+TABLES: Final = ("analytics_transitions", "analytics_hours", "analytics_days", "analytics_lateness", "analytics_failures")
+ADD: Final[Mapping[str, LiteralString]] = {
+    "analytics_transitions": ADD_TRANSITIONS,
+    "analytics_hours": ADD_HOURS,
+    "analytics_days": ADD_DAYS,
+    "analytics_lateness": ADD_LATENESS,
+    "analytics_failures": ADD_FAILURES,
+}
 FAILURES: Final[Mapping[type[MessageEvent], Callable[[Any], str]]] = {
     MessageFailed: attrgetter("error"),
     MessageAbandoned: lambda event: event.error or event.reason,
@@ -180,27 +188,37 @@ class LatenessBucket(Struct, frozen=True):
 
 def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer) -> None:
     """Count each change of status, and how late each message was sent."""
+    for table, rows in _counted(events).items():
+        if rows:
+            cursor.execute(ADD[table], [as_rows(rows)])
+
+
+def fold(histories: Sequence[History], _: Sealer) -> Rows:
+    """The same counts, of whole streams."""
+    return _counted([recorded for history in histories for recorded in history])
+
+
+def _counted(events: Sequence[Recorded[MessageEvent]]) -> Rows:
     changes = ((recorded, status_after(recorded.event)) for recorded in events)
     transitions = Counter(_transition(recorded, status) for recorded, status in changes if status)
-    if transitions:
-        hours, days = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
-        for (day, hour, _zone, message_type, status), messages in transitions.items():
-            hours[day, hour, message_type, status] += messages
-            days[day, message_type, status] += messages
-        cursor.execute(ADD_TRANSITIONS, [_rows(Transitions, transitions)])
-        cursor.execute(ADD_HOURS, [_rows(Hours, hours)])
-        cursor.execute(ADD_DAYS, [_rows(Days, days)])
+    hours, days = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
+    for (day, hour, _zone, message_type, status), messages in transitions.items():
+        hours[day, hour, message_type, status] += messages
+        days[day, message_type, status] += messages
     lateness = Counter(_lateness(recorded.event) for recorded in events if isinstance(recorded.event, MessageSent))
-    if lateness:
-        cursor.execute(ADD_LATENESS, [_rows(Lateness, lateness)])
     failures = Counter(_failure(recorded) for recorded in events if type(recorded.event) in FAILURES)
-    if failures:
-        cursor.execute(ADD_FAILURES, [_rows(Failures, failures)])
+    return {
+        "analytics_transitions": _rows(Transitions, transitions),
+        "analytics_hours": _rows(Hours, hours),
+        "analytics_days": _rows(Days, days),
+        "analytics_lateness": _rows(Lateness, lateness),
+        "analytics_failures": _rows(Failures, failures),
+    }
 
 
-def _rows(kind: Callable[..., Struct], counted: Counter[Any]) -> str:
+def _rows(kind: Callable[..., Struct], counted: Counter[Any]) -> list[Struct]:
     """In one order, so that two who count at once don't wait for each other in a circle."""
-    return as_rows([kind(*key, messages) for key, messages in sorted(counted.items())])
+    return [kind(*key, messages) for key, messages in sorted(counted.items())]
 
 
 def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date, int, str, str, Status]:
@@ -284,8 +302,10 @@ ANALYTICS_VIEW: Final = Projection(
     version=3,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
-    tables=("analytics_transitions", "analytics_hours", "analytics_days", "analytics_lateness", "analytics_failures"),
+    tables=TABLES,
     create=CREATE,
+    sums=TABLES,
     adds_up=True,
     project=project,
+    fold=fold,
 )

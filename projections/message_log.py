@@ -31,7 +31,7 @@ from domain.scheduled_message import (
 from projections import page_cursor
 from projections.message_filter import BAD_ENDS, Asked, condition
 from projections.page_cursor import ByDueInstant
-from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows, id_range
+from projections.projection import MOST_ROWS, Cursor, History, Projection, Rows, Sealer, as_rows, id_range
 
 # The status is in no index on purpose: so requested and sent find room on the page of the row they replace and touch no index,
 # which makes them cost a third less (see fillfactor below). What went another way is rare, and has columns of its own that are.
@@ -169,6 +169,12 @@ def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
         cursor.execute(COUNT, [as_rows(changed)])
 
 
+def fold(histories: Sequence[History], _: Sealer) -> Rows:
+    """The same of whole streams."""
+    rows = rows_of([recorded for history in histories for recorded in history], {})
+    return {"message_log": rows, "message_totals": _changed((), rows)}
+
+
 def rows_of(events: Sequence[Recorded[Any]], known: Mapping[UUID, LoggedMessage]) -> list[Row]:
     """What the events make of the rows so far: of none, where they are all there is of their messages."""
     states: dict[UUID, ScheduledMessage | None] = {message_id: _state(row) for message_id, row in known.items()}
@@ -299,6 +305,8 @@ MESSAGE_LOG: Final = Projection(
     tables=("message_log", "message_totals"),
     create=CREATE,
     monthly=("message_log",),
+    sums=("message_totals",),
     fillfactor=35,  # a row is written three times as a rule: scheduled, requested, sent
     project=project,
+    fold=fold,
 )

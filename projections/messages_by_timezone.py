@@ -11,7 +11,7 @@ from application.forecast_load import Load
 from application.ports import Recorded
 from domain.scheduled_message import PENDING, MessageEvent, ScheduledMessageEvent, status_after
 from domain.timezones import canonical
-from projections.projection import Cursor, Projection, Sealer, as_rows
+from projections.projection import Cursor, History, Projection, Rows, Sealer, as_rows
 
 CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS messages_by_timezone (
@@ -68,6 +68,13 @@ def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer)
         cursor.execute(PUT, [as_rows(rows)])
 
 
+def fold(histories: Sequence[History], _: Sealer) -> Rows:
+    """The same of whole streams."""
+    last = (next((told for told in reversed(history) if status_after(told.event)), None) for history in histories)
+    rows = [_row(told.stream_id, told.event) for told in last if told and status_after(told.event) in PENDING]
+    return {"messages_by_timezone": rows}
+
+
 def _row(message_id: UUID, event: MessageEvent) -> PendingMessage:
     return PendingMessage(message_id, canonical(event.timezone), event.timezone, event.due_at, event.message_type)
 
@@ -112,4 +119,5 @@ MESSAGES_BY_TIMEZONE: Final = Projection(
     tables=("messages_by_timezone",),
     create=CREATE,
     project=project,
+    fold=fold,
 )

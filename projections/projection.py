@@ -12,6 +12,10 @@ from application.ports import Log, Recorded
 from domain.event import Event
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+History = Sequence[Recorded[Any]]
+"""One stream's events, from the first on."""
+Rows = Mapping[str, Sequence[Struct]]
+"""By table; the structs' fields are its columns."""
 MOST_ROWS: Final = 500
 """The longest page of any list."""
 
@@ -39,10 +43,13 @@ class Projection(Struct, frozen=True, kw_only=True):
     tables: tuple[LiteralString, ...]  # what it owns
     create: LiteralString  # makes tables and indexes that are not there yet
     monthly: tuple[LiteralString, ...] = ()  # those of its tables that are partitioned by month on the message ID
+    sums: tuple[LiteralString, ...] = ()  # those whose rows of one key add up in `messages`; 0 is as good as no row
     adds_up: bool = False  # each event counts by itself; else a row is what its whole stream says, the last word last
     fillfactor: int = 100  # of the monthly tables' pages, in percent; what is left free takes the rows' next versions
     project: Callable[[Cursor, Sequence[Recorded[Any]], Sealer], None]
     """Brings the rows in line with one more batch of the log, in the caller's transaction. Events come once, in order."""
+    fold: Callable[[Sequence[History], Sealer], Rows]
+    """The rows that whole streams come to: what `project` would leave, told without looking at any table."""
 
 
 def as_rows(structs: Sequence[Struct]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
+from functools import reduce
 from typing import Any, Final, LiteralString, get_args
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from application.ports import Recorded
 from domain.timezones import canonical
 from domain.user import User, UserErased, UserEvent, UserRegistered, evolve
 from projections.page_cursor import BadCursor
-from projections.projection import MOST_ROWS, Cursor, Projection, Sealer, as_rows
+from projections.projection import MOST_ROWS, Cursor, History, Projection, Rows, Sealer, as_rows
 
 CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS users_view (
@@ -115,16 +116,28 @@ def project(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Seale
     """Fold the events into the users' rows by the aggregate's own rules; an erased user's row goes."""
     seen = _known(cursor, events, sealer)
     for recorded in events:
-        before = seen.get(recorded.stream_id)
-        if user := evolve(before.user if before else None, recorded.event):
-            registered_at = before.registered_at if before else recorded.at
-            seen[recorded.stream_id] = ViewedUser(recorded.stream_id, user, registered_at, recorded.version)
+        if viewed := _told(seen.get(recorded.stream_id), recorded):
+            seen[recorded.stream_id] = viewed
     # Told by the events: an erased user's row can't be read any more, and goes all the same.
     erased = [recorded.stream_id for recorded in events if isinstance(recorded.event, UserErased)]
     if erased:
         cursor.execute("DELETE FROM users_view WHERE user_id = ANY(%s)", [erased])
     if rows := _seal([viewed for viewed in seen.values() if not viewed.user.erased], sealer):
         cursor.execute(PUT, [as_rows(rows)])
+
+
+def fold(histories: Sequence[History], sealer: Sealer) -> Rows:
+    """The same of whole streams."""
+    seen = [viewed for history in histories if (viewed := reduce(_told, history, None))]
+    return {"users_view": _seal([viewed for viewed in seen if not viewed.user.erased], sealer)}
+
+
+def _told(before: ViewedUser | None, recorded: Recorded[UserEvent]) -> ViewedUser | None:
+    """One more fact about a person; None while there is no such person."""
+    user = evolve(before.user if before else None, recorded.event)
+    if user is None:
+        return None
+    return ViewedUser(recorded.stream_id, user, before.registered_at if before else recorded.at, recorded.version)
 
 
 def _known(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> dict[UUID, ViewedUser]:
@@ -230,4 +243,5 @@ USERS_VIEW: Final = Projection(
     tables=("users_view",),
     create=CREATE,
     project=project,
+    fold=fold,
 )

@@ -1,0 +1,139 @@
+"""Who fills the tables of a build: this process alone, or several beside it, that end with it?"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import connection, get_context, parent_process
+from threading import Thread, local
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from infrastructure.database import Database
+from infrastructure.keyring import Keyring
+from infrastructure.read_model_build import Build, Fill, Task
+from infrastructure.read_model_filler import Filler
+
+WORTH_PROCESSES_EVENTS: Final = 100_000
+LOOK_SECONDS: Final = 0.5
+
+Stage = Literal["reading", "indexing", "catching up", "comparing", "waiting for readers"]
+Numbered = tuple[int, Task]
+Each = Callable[[Sequence[Numbered], Callable[[], bool]], Iterator[tuple[Task, int]]]
+
+_here: Final = local()  # what a process beside this one has at hand
+
+
+class Stopped(Exception):
+    """Told to stop; what is done by then is gone on with the next time."""
+
+
+class HandsLost(Exception):
+    """One of the processes has died."""
+
+
+class Told(Struct, frozen=True):
+    """How far it is: of `whole`, by estimate; while reading, `events` is how many they were in this run."""
+
+    stage: Stage
+    done: int
+    whole: int
+    events: int = 0
+
+
+Watch = Callable[[Told], None]
+
+
+class Filling:
+    """Has every task of a build done that is not done yet."""
+
+    def __init__(self, dsn: str, master_key: bytes, processes: int | None = None) -> None:
+        """As many processes as there are cores, if it is worth it; with 1, this process does all."""
+        self._dsn, self._master_key, self._processes = dsn, master_key, processes
+
+    def run(self, build: Build, watch: Watch, stopped: Callable[[], bool]) -> None:
+        """Raises Stopped, Overtaken, StoreUnavailable, BrokenProcessPool."""
+        with _database(self._dsn) as database, database.cursor() as cursor:
+            tasks = build.tasks(cursor)
+        left = [(number, task) for number, task, done in tasks if not done]
+        fills = [each for each in left if isinstance(each[1], Fill)]
+        finishes = [each for each in left if not isinstance(each[1], Fill)]
+        whole = sum(task.stretch.events for _, task, _ in tasks if isinstance(task, Fill))
+        if not left:
+            return
+        with self._hands(build, sum(_events(task) for _, task in fills)) as each:
+            done, read = whole - sum(_events(task) for _, task in fills), 0
+            watch(Told("reading", done, whole))
+            for task, events in each(fills, stopped):
+                done, read = done + _events(task), read + events
+                watch(Told("reading", done, whole, read))
+            for number, _ in enumerate(each(finishes, stopped), start=1):
+                watch(Told("indexing", number, len(finishes)))
+
+    @contextmanager
+    def _hands(self, build: Build, events: int) -> Iterator[Each]:
+        number = self._processes or (os.cpu_count() or 1 if events >= WORTH_PROCESSES_EVENTS else 1)
+        if number == 1:
+            with _database(self._dsn) as database:
+                yield partial(_alone, Filler(database, Keyring(self._master_key), build))
+            return
+        begin = (self._dsn, self._master_key, build)
+        with ProcessPoolExecutor(number, get_context("spawn"), initializer=_begin, initargs=begin) as hands:
+            yield partial(_together, hands)
+
+
+def _alone(filler: Filler, tasks: Sequence[Numbered], stopped: Callable[[], bool]) -> Iterator[tuple[Task, int]]:
+    for number, task in tasks:
+        if stopped():
+            raise Stopped
+        yield task, filler.run(number, task)
+
+
+def _together(hands: Executor, tasks: Sequence[Numbered], stopped: Callable[[], bool]) -> Iterator[tuple[Task, int]]:
+    """In the order in which they are done."""
+    waiting: dict[Future[int], Task] = {hands.submit(_run, number, task): task for number, task in tasks}
+    try:
+        while waiting:
+            done, _ = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
+            if stopped():
+                raise Stopped
+            for future in done:
+                yield waiting.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise HandsLost("a process that filled the tables has died; begun again, it goes on from there") from error
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _events(task: Task) -> int:
+    return task.stretch.events if isinstance(task, Fill) else 0
+
+
+def _database(dsn: str) -> Database:
+    return Database(dsn, application_name="ninebell rebuild", size=1, shared=False)
+
+
+def _begin(dsn: str, master_key: bytes, build: Build) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the one that gives the tasks makes the most
+    Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    database = _database(dsn)
+    database.open()
+    _here.filler = Filler(database, Keyring(master_key), build)
+
+
+def _run(number: int, task: Task) -> int:
+    filler: Filler = _here.filler
+    return filler.run(number, task)
+
+
+def _end_with_parent() -> None:
+    """A builder that is killed leaves nobody at work."""
+    parent = parent_process()
+    assert parent
+    connection.wait([parent.sentinel])
+    os._exit(1)

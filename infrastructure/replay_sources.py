@@ -1,0 +1,147 @@
+"""Where do the events of whole streams stand, and how are they read stream by stream, in stretches of a bearable size?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import Cursor, sql
+
+from application.ports import Log, Recorded
+from domain.event import Event
+from infrastructure.database import Row
+from infrastructure.event_reader import EventReading, ParkedEvent
+from infrastructure.partitions import PARTITIONED, months_made
+
+STRETCH_EVENTS: Final = 200_000
+SAMPLED: Final = 20_000
+
+PAGE_EVENTS: Final = 10_000
+
+READ: Final = """
+    SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, {key} FROM {table}
+    WHERE {which} AND notification_id <= {up_to} ORDER BY originator_id, originator_version"""
+KEY: Final = {"users": sql.SQL("(SELECT wrapped FROM user_keys WHERE user_id = originator_id)")}
+SIZE: Final = "SELECT pg_table_size(%s::regclass)"
+EDGES: Final = """
+    SELECT percentile_disc({shares}::float8[]) WITHIN GROUP (ORDER BY originator_id)
+    FROM {table} TABLESAMPLE SYSTEM ({percent})"""
+
+
+class Source(Struct, frozen=True):
+    """A table of events in the shape of a log's; no stream stands in two of them."""
+
+    table: str
+    month: tuple[int, int] | None = None  # whose messages it holds, and nobody else's
+    odd: bool = False  # holds foreign IDs
+
+
+class Stretch(Struct, frozen=True):
+    """The streams of a source from `first` on, up to `end` exclusive, if given; `events` is an estimate."""
+
+    source: Source
+    first: UUID
+    end: UUID | None
+    events: int
+
+
+def sources(cursor: Cursor[Row], log: Log) -> list[Source]:
+    """All the tables that a log's events stand in: the one place that says where a replay reads."""
+    if log != PARTITIONED:
+        return [Source(log)]
+    months = [Source(f"{log}_{year}_{month:02}", (year, month)) for year, month in months_made(cursor, log)]
+    return [*months, Source(f"{log}_default", odd=True)]
+
+
+class Page(Struct, frozen=True):
+    """Whole streams, and what in them could not be read: the rest of such a stream is there."""
+
+    histories: list[list[Recorded[Event]]]
+    unreadable: list[ParkedEvent]
+    events: int
+
+
+Kinds = frozenset[type[Event]]
+
+
+def pages(cursor: Cursor[Row], reading: EventReading, log: Log, kinds: Kinds, stretch: Stretch, up_to: int) -> Iterator[Page]:
+    """The streams of a stretch, as they stood at a position of the log, over a cursor of the server's."""
+    which = sql.SQL("originator_id >= {}").format(sql.Literal(stretch.first))
+    if stretch.end is not None:
+        which += sql.SQL(" AND originator_id < {}").format(sql.Literal(stretch.end))
+    with cursor.connection.cursor("replay", binary=True) as reader:
+        reader.itersize = PAGE_EVENTS
+        reader.execute(_read(log, stretch.source.table, which, up_to))
+        yield from _paged(reading, kinds, reader)
+
+
+def histories(cursor: Cursor[Row], reading: EventReading, log: Log, kinds: Kinds, ids: Sequence[UUID], up_to: int) -> Page:
+    """These streams, as they stood at a position of the log."""
+    which = sql.SQL("originator_id = ANY({}) AND originator_id BETWEEN {} AND {}")
+    cursor.execute(_read(log, log, which.format(list(ids), min(ids), max(ids)), up_to), binary=True)
+    found = list(_paged(reading, kinds, cursor.fetchall()))
+    return Page([told for page in found for told in page.histories], [one for page in found for one in page.unreadable], 0)
+
+
+def _read(log: Log, table: str, which: sql.Composable, up_to: int) -> sql.Composed:
+    key = KEY.get(log, sql.SQL("NULL"))
+    return sql.SQL(READ).format(table=sql.Identifier(table), which=which, up_to=sql.Literal(up_to), key=key)
+
+
+def _paged(reading: EventReading, kinds: Kinds, rows: Iterable[Row]) -> Iterator[Page]:
+    held: list[list[Row]] = []
+    events = 0
+    for _, stream in groupby(rows, key=itemgetter(1)):
+        held.append(list(stream))
+        events += len(held[-1])
+        if events >= PAGE_EVENTS:
+            yield _page(reading, kinds, held, events)
+            held, events = [], 0
+    if held:
+        yield _page(reading, kinds, held, events)
+
+
+def _page(reading: EventReading, kinds: Kinds, streams: Sequence[Sequence[Row]], events: int) -> Page:
+    told: dict[UUID, list[Recorded[Event]]] = {}
+    unreadable: list[ParkedEvent] = []
+    for one in reading.decoded((row for stream in streams for row in stream), kinds):
+        if isinstance(one, ParkedEvent):
+            unreadable.append(one)
+        else:
+            told.setdefault(one.stream_id, []).append(one)
+    return Page(list(told.values()), unreadable, events)
+
+
+def stretches(cursor: Cursor[Row], log: Log, up_to: int) -> list[Stretch]:
+    """The streams of a log in parts of some STRETCH_EVENTS each; `up_to` is about the number of events there are."""
+    found = [source for source in sources(cursor, log) if _has_any(cursor, source)]
+    sizes = [int(cursor.execute(SIZE, (source.table,)).fetchall()[0][0]) for source in found]
+    whole = max(1, sum(sizes))
+    return [part for source, size in zip(found, sizes, strict=True) for part in _parts(cursor, source, up_to * size // whole)]
+
+
+def _has_any(cursor: Cursor[Row], source: Source) -> bool:
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(source.table))
+    return bool(cursor.execute(query).fetchall()[0][0])
+
+
+def _parts(cursor: Cursor[Row], source: Source, events: int) -> Iterator[Stretch]:
+    number = 1 if source.odd else max(1, events // STRETCH_EVENTS)
+    edges = [UUID(int=0), *_edges(cursor, source, number, events), None]
+    for first, end in pairwise(edges):
+        assert first is not None
+        yield Stretch(source, first, end, events // (len(edges) - 1))
+
+
+def _edges(cursor: Cursor[Row], source: Source, number: int, events: int) -> list[UUID]:
+    """The IDs that cut a source into so many parts, as a sample of it has them."""
+    if number == 1:
+        return []
+    query = sql.SQL(EDGES).format(
+        shares=sql.Literal([cut / number for cut in range(1, number)]),
+        table=sql.Identifier(source.table),
+        percent=sql.Literal(min(100.0, 100.0 * SAMPLED / events)),
+    )
+    return sorted(set(cursor.execute(query).fetchall()[0][0] or ()))

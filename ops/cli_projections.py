@@ -1,0 +1,119 @@
+"""`ninebell projections`: the commands about read models."""
+
+from cyclopts import App
+
+from ops.settings import read_settings
+
+projections = App(name="projections", help="Read models: list, rebuild, rollback, drop, verify.")
+
+
+@projections.command(name="list")
+def list_projections(*, json: bool = False) -> int:
+    """List the read models and process managers, how far each has read, and which versions stand beside the live ones.
+
+    Example: ninebell projections list
+
+    Parameters
+    ----------
+    json
+        Print it as JSON.
+    """
+    from ops.projections import list_projections as list_
+
+    return list_(read_settings(), as_json=json)
+
+
+@projections.command
+def rebuild(
+    *name: str,
+    all: bool = False,  # noqa: A002
+    diff: bool = False,
+    expect_no_diff: bool = False,
+    examples: int = 10,
+    no_swap: bool = False,
+    anew: bool = False,
+    processes: int | None = None,
+    json: bool = False,
+) -> int:
+    """Build read models from the events, beside the live ones, and swap them in. Queries and sending go on meanwhile.
+
+    Stopped, even killed, it goes on where it was when called again; the live one is not touched before the swap. The tables that
+    were live are kept for a rollback.
+
+    For example:
+      ninebell projections rebuild message_log
+      ninebell projections rebuild --all
+      ninebell projections rebuild message_log --diff --no-swap
+      ninebell projections rebuild message_log --expect-no-diff
+
+    Parameters
+    ----------
+    name
+        Of read models, as the list shows them.
+    all
+        Every read model.
+    diff
+        Compare with the live tables, at one position of the log, before the swap.
+    expect_no_diff
+        The same, and with a difference exit 1 without a swap.
+    examples
+        Show so many of the rows that differ, for each table.
+    no_swap
+        Leave the live tables as they are; called again without it, the same tables are swapped in.
+    anew
+        Throw away what an earlier call began.
+    processes
+        Read with so many; as many as there are cores, if not given.
+    json
+        Print the report as JSON.
+    """
+    from ops.projections import Options
+    from ops.projections import rebuild as build
+
+    options = Options(
+        diff=diff or expect_no_diff,
+        expect_no_diff=expect_no_diff,
+        examples=examples,
+        swap=not no_swap,
+        anew=anew,
+        processes=processes,
+    )
+    return build(read_settings(), name, options, everything=all, as_json=json)
+
+
+@projections.command
+def rollback(name: str, /) -> int:
+    """Make the tables live again that a rebuild replaced, once they have caught up; those that are live now are kept.
+
+    Tables of another version are left to the Ninebell that knows it: call the command of that one.
+
+    Example: ninebell projections rollback message_log
+
+    Parameters
+    ----------
+    name
+        Of a read model.
+    """
+    from ops.projections import roll_back
+
+    return roll_back(read_settings(), name)
+
+
+@projections.command
+def drop(name: str, /, *, build: bool = False) -> int:
+    """Remove the tables that are kept for a rollback.
+
+    For example:
+      ninebell projections drop message_log
+      ninebell projections drop message_log --build
+
+    Parameters
+    ----------
+    name
+        Of a read model.
+    build
+        Remove what a rebuild has begun, instead.
+    """
+    from ops.projections import drop as remove
+
+    return remove(read_settings(), name, build=build)

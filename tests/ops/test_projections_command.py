@@ -1,0 +1,96 @@
+"""Can a person at the terminal see the read models, and have them built anew, swapped back and compared?"""
+
+import json
+
+import pytest
+
+from ops.at_hand import at_hand
+from ops.cli import main
+from ops.settings import read_settings
+from projections.registry import PROJECTIONS
+
+PEOPLE = "external_id,first_name,email,timezone,birthday\n" + "".join(
+    f"crm-{number},Ada,ada{number}@example.org,Etc/UTC,1990-05-15\n" for number in range(20)
+)
+
+
+@pytest.fixture
+def run(migrated_database, monkeypatch, capsys):
+    """Runs a command on a fresh database: exit code, standard output, standard error."""
+    monkeypatch.setenv("DATABASE_URL", migrated_database)
+    monkeypatch.setenv("NINEBELL_MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+
+    def command(*arguments):
+        capsys.readouterr()
+        code = main(["projections", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def people(run, tmp_path):
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    assert main(["import", str(tmp_path / "people.csv")]) == 0
+    feed()
+
+
+def feed():
+    with at_hand(read_settings(), "test") as parts:
+        for projector in parts.projectors.values():
+            while projector.step():
+                pass
+
+
+def of(run, name):
+    return next(one for one in json.loads(run("list", "--json")[1])["items"] if one["name"] == name)
+
+
+def test_all_are_built_anew_and_what_was_live_stands_beside(people, run):
+    code, out, _ = run("rebuild", "--all")
+    assert (code, out.splitlines()) == (
+        0,
+        [f"{name} swapped in, version {projection.version}" for name, projection in PROJECTIONS.items()],
+    )
+    shown = of(run, "users_view")
+    assert (shown["position"], shown["lag_events"]) == (20, 0)
+    assert [(one["side"], one["position"]) for one in shown["beside"]] == [("previous", 20)]
+    assert "previous: version 1 at 20" in run("list")[1]
+
+
+def test_back_and_forth_and_gone(people, run):
+    assert run("rebuild", "users_view")[0] == 0
+    assert run("rollback", "users_view")[0] == 0
+    assert run("drop", "users_view")[0] == 0
+    assert of(run, "users_view")["beside"] == []
+    assert run("rollback", "users_view")[::2] == (2, "no earlier version of users_view is kept\n")
+    assert run("drop", "users_view")[::2] == (2, "users_view has no earlier tables\n")
+
+
+def test_a_build_may_wait_beside_the_live_one(people, run):
+    code, out, _ = run("rebuild", "users_view", "--no-swap", "--json")
+    assert (code, json.loads(out)["items"][0]["swapped"]) == (0, False)
+    assert [one["side"] for one in of(run, "users_view")["beside"]] == ["next"]
+    assert run("drop", "users_view", "--build")[0] == 0
+    assert of(run, "users_view")["beside"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("planner", "planner is a process manager: it acts on what it reads, so it is never built anew."),
+        ("dispatcher", "dispatcher is a process manager: it acts on what it reads, so it is never built anew."),
+        ("users", "'users' is no read model; there are: users_view messages_by_timezone message_log analytics_view"),
+    ],
+)
+@pytest.mark.parametrize("command", ["rebuild", "rollback", "drop"])
+def test_what_is_no_read_model_is_refused_by_name(run, command, name, said):
+    code, _, error = run(command, name)
+    assert code == 2
+    assert error.startswith(said)
+
+
+def test_which_read_models_are_meant_must_be_said(run):
+    assert run("rebuild")[0] == 2
+    assert run("rebuild", "users_view", "--all")[0] == 2
