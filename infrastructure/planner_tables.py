@@ -39,6 +39,9 @@ OCCASIONS_UNTIL: Final = """
 UNDER_OTHER: Final = """
     SELECT user_id, message_type, occasion, message_id, tzdata, type_version FROM planned
     WHERE tzdata < %b COLLATE "C" AND occasion >= %b AND message_id > %b ORDER BY message_id LIMIT %b FOR UPDATE"""
+DROP_PLACES: Final = """
+    DELETE FROM addresses_written_to AS place USING planned
+    WHERE planned.user_id = ANY(%b) AND place.message_id = planned.message_id"""
 DROP_PLANNED: Final = "DELETE FROM planned WHERE user_id = ANY(%b)"
 DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
 
@@ -92,6 +95,7 @@ class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
 
     def forget(self, user_ids: Sequence[UUID], before: date) -> None:
         if user_ids:
+            self.cursor.execute(DROP_PLACES, (list(user_ids),), prepare=True)
             self.cursor.execute(DROP_PLANNED, (list(user_ids),), prepare=True)
             self.cursor.execute(DROP_OCCASIONS, (list(user_ids),), prepare=True)
         self.cursor.execute(DROP_OLD, (month_bounds(before.year, before.month)[1], before), prepare=True)

@@ -18,7 +18,7 @@ from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
 from ops.cli_projections import projections
 from ops.cli_recover import recover
-from ops.cli_retention import restore, retain
+from ops.cli_retention import erasure_report, restore, retain
 from ops.cli_templates import templates
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
@@ -229,6 +229,7 @@ app.command(resume)
 app.command(recover)
 app.command(retain)
 app.command(restore)
+app.command(erasure_report)
 
 
 def main(arguments: list[str] | None = None) -> int:

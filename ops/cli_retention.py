@@ -1,4 +1,4 @@
-"""`ninebell retain` and `ninebell restore`: the commands for what is long over."""
+"""`ninebell retain`, `restore` and `erasure-report`: the commands for what is long over, and for whom nothing may be left of."""
 
 from datetime import date
 from pathlib import Path
@@ -57,3 +57,27 @@ def restore(month: str, /, *, from_: Annotated[Path | None, Parameter(name="--fr
     from ops.retain import restore as bring_back
 
     return bring_back(read_settings(), month, from_, as_json=json)
+
+
+def erasure_report(user: str, /, *, archives: Path | None = None, json: bool = False) -> int:
+    """Look everywhere for what may be left of a person who was erased, and say place by place what was found.
+
+    Exits 0 if nothing is left, 1 if something is. By external_id it can only be
+    said that its hash is marked erased: the hash names no ID any more.
+
+    For example:
+      ninebell erasure-report 0192f7b0-2222-7222-8222-222222222222
+      ninebell erasure-report crm-7 --json
+
+    Parameters
+    ----------
+    user
+        The UUID that the person had, or their external_id.
+    archives
+        The directory where the archived months lie now; where each was put, if not given.
+    json
+        Print it as JSON.
+    """
+    from ops.erasure_report import say_erased
+
+    return say_erased(user, read_settings(), archives, as_json=json)

@@ -5,19 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from application.retain_months import ArchiveDamaged, Busy, Retained, Told, retain_month
+from application.retain_months import ArchiveDamaged, Busy, Retained, retain_month
 from infrastructure.database import Database
 from infrastructure.month_archiver import MonthArchiver
 from infrastructure.month_restorer import MonthRestorer
 from infrastructure.month_tables import in_turn
 from ops.at_hand import at_hand
+from ops.progress import watched
 from ops.settings import Settings, WrongSettings
 from ops.wiring import Parts
 
@@ -72,7 +71,7 @@ def restore(settings: Settings, month: str, directory: Path | None, *, as_json: 
 def _retained(parts: Parts, directory: Path, before: date, *, dry_run: bool) -> Iterator[Retained]:
     months = MonthArchiver(parts.database, directory)
     for month in months.closed(before):
-        with _watched(f"{month:%Y-%m}") as told:
+        with watched(f"{month:%Y-%m}") as told:
             yield retain_month(months, month, parts.clock.now(), told, dry_run=dry_run)
 
 
@@ -82,7 +81,7 @@ def _restored(parts: Parts, month: date, directory: Path | None) -> Restored:
     if archived is None:
         return Restored(name, "is not archived: the database has all there is of it")
     try:
-        with _watched(name) as told:
+        with watched(name) as told:
             restorer.restore(archived, told)
     except (ArchiveDamaged, Busy) as error:
         return Restored(name, "not restored", why=str(error))
@@ -103,16 +102,6 @@ def _one_at_a_time(database: Database) -> Iterator[None]:
             yield
     except Busy as error:
         raise WrongSettings(str(error)) from error
-
-
-@contextmanager
-def _watched(month: str) -> Iterator[Told]:
-    """A bar for whoever watches."""
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{month} looking", total=None)
-        yield lambda what, done, of: bar.update(task, description=f"{month} {what}", completed=done, total=of)
 
 
 def _told(done: Retained) -> str:
