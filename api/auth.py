@@ -33,7 +33,9 @@ class Named:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        correlation_id = scope.setdefault("state", {})["correlation_id"] = _correlation_id(Headers(scope=scope))
+        brought = _brought(Headers(scope=scope))
+        correlation_id = brought or str(uuid7())  # which tells its instant, so that the logs can be searched for it
+        scope.setdefault("state", {}).update(correlation_id=correlation_id, brought=bool(brought))
         begun = False
 
         async def named(message: Message) -> None:
@@ -73,13 +75,13 @@ class KeyNeeded:
         await self._app(scope, receive, send)
 
 
-def _correlation_id(headers: Headers) -> str:
-    """The client's own, if it is a plain word; else one that tells its instant, so that the logs can be searched for it."""
+def _brought(headers: Headers) -> str:
+    """The client's own ID, if it is a plain word; else nothing."""
     for given in (headers.get(CORRELATION_ID, ""), headers.get(REQUEST_ID, "")):
         if _TOKEN.fullmatch(given):
             return given
     trace = _TRACE.fullmatch(headers.get(TRACE_PARENT, ""))
-    return trace[1] if trace else str(uuid7())
+    return trace[1] if trace else ""
 
 
 def _place(error: Exception) -> str:

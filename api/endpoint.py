@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.message import Message as MimeHeader
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -117,8 +118,16 @@ class Resource:
         )
         if not endpoint.blocks:
             return endpoint.handler(call)
+        brought = request.scope["state"]["brought"] and endpoint.method != "GET"
+        handler = partial(_noted, endpoint.handler) if brought else endpoint.handler
         room = self._uploads if endpoint.streamed else self._waiting if position is not None or endpoint.open else None
-        return await anyio.to_thread.run_sync(endpoint.handler, call, limiter=room)
+        return await anyio.to_thread.run_sync(handler, call, limiter=room)
+
+
+def _noted(handler: Callable[[Call[Any]], Response], call: Call[Any]) -> Response:
+    """A command under an ID of the caller's own, which tells no instant by itself. Raises StoreUnavailable."""
+    call.service.note_caller_id(call.origin.correlation_id, call.now)
+    return handler(call)
 
 
 def _media_type(request: Request, endpoint: Endpoint) -> str:

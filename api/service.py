@@ -78,6 +78,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """What a person should see to, though everything runs. Raises StoreUnavailable."""
     dead_commands: Callable[[], int | None] = lambda: None
     """How many send commands no worker could take; None where nobody can tell."""
+    note_caller_id: Callable[[str, datetime], None] = lambda _correlation_id, _at: None
+    """Keeps when a caller's own ID was brought. Raises StoreUnavailable."""
     new_id: Callable[[], UUID] = uuid7
     max_body_bytes: int = MEBIBYTE
     wait_seconds: float = 5.0

@@ -20,6 +20,7 @@ from ops.cli_projections import projections
 from ops.cli_recover import recover
 from ops.cli_retention import erasure_report, restore, retain
 from ops.cli_templates import templates
+from ops.cli_trace import trace
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
 
@@ -221,6 +222,7 @@ app.command(simulate)
 app.command(forecast)
 app.command(plan)
 app.command(templates)
+app.command(trace)
 app.command(messages)
 app.command(parked)
 app.command(projections)

@@ -5,7 +5,7 @@ from datetime import date
 
 from infrastructure.leader import Elector
 from ops.running import Stop, lead
-from ops.wiring import Parts, ensure_months, forget_addresses, planner
+from ops.wiring import Parts, ensure_months, forget_old, planner
 
 
 def run_planner(parts: Parts, stop: Stop) -> None:
@@ -21,7 +21,7 @@ def run_planner(parts: Parts, stop: Stop) -> None:
                 now = parts.clock.now()
                 if now.date() != made_on:
                     ensure_months(parts, now)
-                    forget_addresses(parts, now)
+                    forget_old(parts, now)
                     made_on = now.date()
                 return term.step(now)
 

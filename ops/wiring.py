@@ -46,6 +46,7 @@ from infrastructure.projector import NewerTables, Projector
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.read_model_rebuild import Rebuild
 from infrastructure.schema import migrate
+from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
 from infrastructure.watchdog import Watchdog
@@ -59,6 +60,7 @@ from projections.registry import PROJECTIONS
 
 MONTHS_AHEAD: Final = timedelta(days=40)
 MONTHS_BEHIND: Final = timedelta(days=400)
+IDS_KEPT: Final = timedelta(days=400)
 POOL_SIZE: Final = 24
 
 
@@ -159,9 +161,10 @@ def ensure_months(parts: Parts, now: datetime) -> None:
         ensure_partitions(connection, (now - MONTHS_BEHIND).date(), horizon(now + MONTHS_AHEAD))
 
 
-def forget_addresses(parts: Parts, now: datetime) -> None:
-    """Drop the places at addresses that count no more. Raises StoreUnavailable."""
+def forget_old(parts: Parts, now: datetime) -> None:
+    """Drop the places at addresses that count no more, and callers' IDs of long ago. Raises StoreUnavailable."""
     PostgresAddresses(parts.database, parts.keyring).forget((now - KEPT).date())
+    PostgresStories(parts.database).forget(now - IDS_KEPT)
 
 
 def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
@@ -179,6 +182,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         templates=edit_templates(parts),
         ready=ready,
         moved_by_tzdata=partial(moved_by_tzdata, parts.database),
+        note_caller_id=PostgresStories(parts.database).note,
     )
 
 

@@ -29,6 +29,7 @@ from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
+from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
 from infrastructure.work import begin_work
@@ -88,6 +89,7 @@ class Town:
             templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
             ready=lambda: self.red,
             moved_by_tzdata=partial(moved_by_tzdata, store.database),
+            note_caller_id=PostgresStories(store.database).note,
             wait_seconds=0.2,
         )
         self.client = self.client_of(self.service)
