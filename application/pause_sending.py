@@ -25,6 +25,12 @@ class Pause(Struct, frozen=True):
     at: datetime
 
 
+class PastPause(Pause, frozen=True):
+    """One that may have ended."""
+
+    resumed_at: datetime | None = None
+
+
 class NothingOfThatName(Unknown):
     """Neither a channel nor a message type; or, to be resumed, nothing that is paused."""
 

@@ -3,17 +3,21 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from psycopg import Cursor
 
-from application.pause_sending import Pause, PausedNames
+from application.pause_sending import PastPause, Pause, PausedNames
 from application.ports import StoreUnavailable
 from infrastructure.database import Database, Row, translated
 
 LOOK_EVERY_SECONDS: Final = 1.0
 TOO_OLD_SECONDS: Final = 2.0
 OPEN: Final = "SELECT name, who, reason, at FROM pauses WHERE resumed_at IS NULL ORDER BY at, name"
+BETWEEN: Final = """
+    SELECT name, who, reason, at, resumed_at FROM pauses
+    WHERE at < %b AND (resumed_at IS NULL OR resumed_at > %b) ORDER BY at, name"""
 NAMES: Final = "SELECT name FROM pauses WHERE resumed_at IS NULL"
 BEGIN: Final = """
     INSERT INTO pauses (name, who, reason, at) VALUES (%b, %b, %b, %b)
@@ -31,6 +35,11 @@ class PostgresPauses:
     def open(self) -> list[Pause]:
         with translated(), self._database.direct() as connection:  # who asks whether we are ready does not wait for the pool
             return [Pause(*row) for row in connection.execute(OPEN)]
+
+    def between(self, since: datetime, until: datetime) -> list[PastPause]:
+        """Those that lasted for some of that time, the oldest first. Raises StoreUnavailable."""
+        with self._database.cursor() as cursor:
+            return [PastPause(*row) for row in cursor.execute(BETWEEN, (until, since))]
 
     def begin(self, pause: Pause) -> bool:
         with self._database.cursor() as cursor:

@@ -152,10 +152,14 @@ def import_(
 
 
 @app.command
-def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
+def explain(user: str, /, *, days: int = 400, type: str | None = None, year: int | None = None, json: bool = False) -> int:  # noqa: A002
     """Say what a user (UUID or external_id) gets next, why then, and what became of each message.
 
-    Example: ninebell explain crm-0000002
+    With --type and --year: why they got it in that year, or did not, and what would help.
+
+    For example:
+      ninebell explain crm-0000002
+      ninebell explain crm-0000002 --type BIRTHDAY --year 2027
 
     Parameters
     ----------
@@ -163,12 +167,21 @@ def explain(user: str, /, *, days: int = 400, json: bool = False) -> int:
         A UUID or an external_id.
     days
         How far to look ahead.
+    type
+        The message type asked about.
+    year
+        The year of its occasions.
     json
         Print it as JSON.
     """
     from ops.explain import explain as say
+    from ops.explain import explain_year
 
-    return say(user, _settings(), days, as_json=json)
+    if type is None and year is None:
+        return say(user, _settings(), days, as_json=json)
+    if type is None or year is None:
+        raise WrongSettings("--type and --year go together")
+    return explain_year(user, type, year, _settings(), as_json=json)
 
 
 @app.command

@@ -1,7 +1,9 @@
 """`ninebell explain`: a person's next occasions, and the story of each message."""
 
 import sys
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,31 +11,60 @@ import msgspec
 from rich.console import Console
 
 from application.explain_user import ExplainedMessage, Explanation, explain_user
+from application.explain_year import explain_year as year_explained
 from application.ports import EventStore, Recorded
-from domain.errors import UserErasedError, UserUnknown
+from domain.errors import Invalid, UserErasedError, UserUnknown
 from domain.event import Event, stored_name
 from domain.scheduled_message import ScheduledMessage
+from infrastructure.pauses import PostgresPauses
 from ops.at_hand import at_hand
 from ops.settings import Settings, WrongSettings
 
 REPEATED = frozenset({"message_type", "timezone", "due_at", "user_id", "occasion"})
 """In every event, and said above."""
+A_DAY = timedelta(days=1)
 
 
 def explain(user: str, settings: Settings, days: int, *, as_json: bool) -> int:
     """`user` is a UUID or an external ID. Raises WrongSettings for someone who is not there."""
-    with at_hand(settings, "explain") as parts:
-        try:
-            found = explain_user(user_id_of(user, parts.store), parts.store, parts.types, parts.clock.now(), days)
-        except UserUnknown as error:
-            raise WrongSettings("no user has this ID, nor this external_id") from error
-        except UserErasedError as error:
-            raise WrongSettings("this external_id belonged to a user who was erased") from error
+    with at_hand(settings, "explain") as parts, known_user():
+        found = explain_user(user_id_of(user, parts.store), parts.store, parts.types, parts.clock.now(), days)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(_as_json(found)) + b"\n")
     else:
         _show(found)
     return 0
+
+
+def explain_year(user: str, message_type: str, year: int, settings: Settings, *, as_json: bool) -> int:
+    """Why somebody did, or did not, get a type in a year. Raises WrongSettings for someone who is not there."""
+    with at_hand(settings, "explain") as parts, known_user():
+        user_id, now = user_id_of(user, parts.store), parts.clock.now()
+        try:
+            pauses = PostgresPauses(parts.database).between(datetime(year, 1, 1, tzinfo=UTC) - A_DAY, now)
+            found = year_explained(user_id, message_type, year, parts.store, parts.types, pauses, now)
+        except (Invalid, ValueError) as error:
+            raise WrongSettings(f"--{error}") from error
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        return 0
+    print(f"user {found.user_id}, {found.message_type} in {found.year}: {found.got} sent")
+    for because in found.because:
+        print(f"  {because.sentence}" + (f" {because.helps}" if because.helps else ""))
+        if because.planned:
+            print(f"    ninebell trace {because.message_id}")
+    return 0
+
+
+@contextmanager
+def known_user() -> Iterator[None]:
+    """Raises WrongSettings for someone who is not there."""
+    try:
+        yield
+    except UserUnknown as error:
+        raise WrongSettings("no user has this ID, nor this external_id") from error
+    except UserErasedError as error:
+        raise WrongSettings("this external_id belonged to a user who was erased") from error
 
 
 def user_id_of(user: str, store: EventStore) -> UUID:
