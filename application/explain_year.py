@@ -11,7 +11,7 @@ from application.never_planned import Because, Life, NeverPlanned
 from application.pause_sending import PastPause
 from application.ports import EventStore, Recorded
 from application.told_message import told_message
-from domain.errors import Invalid, Problem, UserUnknown
+from domain.errors import Invalid, MonthArchived, Problem, UserUnknown
 from domain.event import Event
 from domain.message_id import message_id
 from domain.message_type import MessageTypes
@@ -39,22 +39,20 @@ def explain_year(
     now: datetime,
 ) -> YearExplained:
     """Raises UserUnknown, Invalid for a year that no calendar has, BrokenStreams."""
-    days = _days_of(year)
+    days = days_of(year)
     history = store.history("users", user_id)
     lives = _lives(history)
     if not lives:
         raise UserUnknown
-    # Whatever the facts were, and whether anybody can still read them: a message of that year has one of these IDs.
-    streams = store.load_messages({message_id(user_id, message_type, day) for day in days})
-    messages = {state.occasion: (each, state) for each, stream in streams.items() if (state := stream.state)}
+    messages, archived = _stored(user_id, message_type, days, store)
     told = {
         day: told_message(each, state, store.history("messages", each), history, pauses)
         for day, (each, state) in messages.items()
     }
     never = NeverPlanned(user_id, message_type, types, lives, now)
     left = never.occasions(days[0], days[-1], [state for _, state in messages.values()])
-    told |= {day: because for day, because in left.items() if day not in told}
-    because = [told[day] for day in sorted(told)] or [never.year(days[0], days[-1])]
+    told |= {day: archived.get(day, because) for day, because in left.items() if day not in told}
+    because = [told[day] for day in sorted(told)] or [*archived.values()][:1] or [never.year(days[0], days[-1])]
     return YearExplained(
         user_id=user_id,
         message_type=message_type,
@@ -64,11 +62,32 @@ def explain_year(
     )
 
 
+def _stored(
+    user_id: UUID, message_type: str, days: Sequence[date], store: EventStore
+) -> tuple[dict[date, tuple[UUID, ScheduledMessage]], dict[date, Because]]:
+    """The year's messages by date, and what is to be said of the dates whose month is archived.
+
+    Whatever the facts were, and whether anybody can still read them: a message has one of these IDs.
+    """
+    messages: dict[date, tuple[UUID, ScheduledMessage]] = {}
+    archived: dict[date, Because] = {}
+    for month in range(1, 13):
+        ids = {message_id(user_id, message_type, day): day for day in days if day.month == month}
+        try:
+            found = store.load_messages(ids)
+        except MonthArchived as error:
+            said = f"What was planned is out of reach: {error}."
+            archived |= {day: Because(code="archived", sentence=said, occasion=day) for day in ids.values()}
+        else:
+            messages |= {ids[each]: (each, stream.state) for each, stream in found.items() if stream.state}
+    return messages, archived
+
+
 def _is_sent(message: ScheduledMessage) -> bool:
     return message.status == "sent"
 
 
-def _days_of(year: int) -> list[date]:
+def days_of(year: int) -> list[date]:
     """Raises Invalid."""
     if not 1970 <= year <= 2199:
         raise Invalid([Problem("year", "must be from 1970 to 2199")])

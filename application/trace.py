@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from application.plan_messages import FACTS
 from application.ports import BrokenStreams, EventStore, Log, Recorded
-from domain.errors import UserErasedError
+from domain.errors import MonthArchived, UserErasedError
 from domain.event import Event
 from domain.scheduled_message import MessageScheduled
 
@@ -39,7 +39,7 @@ class Searched(Struct, frozen=True, kw_only=True):
 
 
 class Story(Struct, frozen=True, kw_only=True):
-    """`searched` is what was looked through for a request's ID; `unreadable` the streams of which not all can be read."""
+    """`searched` is what was looked through for a request's ID; `unreadable` what is out of reach, and what helps."""
 
     id: str
     kind: Kind
@@ -191,8 +191,10 @@ class _Telling:
         try:
             return self._store.history(log, stream_id)
         except BrokenStreams as broken:
-            self.unreadable.append(str(broken))
-            return []
+            self.unreadable.append(f"{broken} can't be read: ninebell parked list says what was left alone, and why")
+        except MonthArchived as archived:
+            self.unreadable.append(str(archived))
+        return []
 
 
 def _belongs(message: Sequence[Recorded[Event]], person: Sequence[Recorded[Event]], correlation_id: str) -> bool:

@@ -43,7 +43,7 @@ def _show(story: Story, *, personal: bool) -> None:
     for told in story.events:
         print(_line(told, personal=personal))
     for broken in story.unreadable:
-        print(f"can't be read: {broken}; ninebell parked list says what was left alone, and why", file=sys.stderr)
+        print(broken, file=sys.stderr)
     if story.left_out:
         print(f"{story.left_out} more streams belong to this story", file=sys.stderr)
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from application.explain_year import explain_year
 from application.retain_months import retain_month
+from application.trace import trace
 from infrastructure.archive import all_archived
 from infrastructure.month_archiver import MonthArchiver
 from infrastructure.month_restorer import MonthRestorer
+from infrastructure.story_search import PostgresStories
 from infrastructure.work import PostgresWork, begin_work
 from tests.api.conftest import NOW, Town
 from tests.retention_scene import UNTOLD
@@ -56,3 +59,12 @@ def test_restored_it_is_shown_again(town: Town, archived: str) -> None:
         "message.scheduled.v1",
         "message.cancelled.v1",
     ]
+
+
+def test_why_it_came_or_not_is_out_of_reach_and_so_is_its_story(town: Town, archived: str) -> None:
+    (user_id,) = {one.stream_id for one in town.store.read("users", 0, 10).events}
+    of_year = explain_year(user_id, "BIRTHDAY", 2027, town.store, town.service.types, (), NOW + timedelta(days=500))
+    assert [(one.code, one.occasion) for one in of_year.because] == [("archived", date(2027, 3, 2))]
+    assert "ninebell restore 2027-03" in of_year.because[0].sentence
+    story = trace(archived.rpartition("/")[2], town.store, PostgresStories(town.store.database))
+    assert (story.events, ["ninebell restore 2027-03" in said for said in story.unreadable]) == ([], [True])
