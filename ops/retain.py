@@ -10,8 +10,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from application.forget_dispatches import forget_dispatches
 from application.retain_months import ArchiveDamaged, Busy, Retained, retain_month
 from infrastructure.database import Database
+from infrastructure.finished_dispatches import PostgresFinishedDispatches
 from infrastructure.month_archiver import MonthArchiver
 from infrastructure.month_restorer import MonthRestorer
 from infrastructure.month_tables import in_turn
@@ -26,9 +28,10 @@ ARCHIVE: Final = "archive"
 
 
 class Report(Struct, frozen=True):
-    """What became of every month before the date."""
+    """What became of every month before the date, and how many dispatches were, or would be, forgotten."""
 
     months: Sequence[Retained]
+    dispatches: int
 
 
 class Restored(Struct, frozen=True):
@@ -49,10 +52,13 @@ def retain(settings: Settings, before: date, to: Path | None, *, dry_run: bool, 
             done.append(month)
             if not as_json:
                 print(_told(month))
+        forgotten = _forgotten(parts, before, dry_run=dry_run)
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(Report(done)) + b"\n")
-    elif not done:
-        print(f"No month that ends before {before} is in the database.")
+        sys.stdout.buffer.write(msgspec.json.encode(Report(done, forgotten)) + b"\n")
+    else:
+        if not done:
+            print(f"No month that ends before {before} is in the database.")
+        print(f"{forgotten} dispatches {'would be forgotten' if dry_run else 'forgotten'}: their messages are over.")
     return FOUND if any(month.status == "kept" for month in done) else 0
 
 
@@ -73,6 +79,15 @@ def _retained(parts: Parts, directory: Path, before: date, *, dry_run: bool) -> 
     for month in months.closed(before):
         with watched(f"{month:%Y-%m}") as told:
             yield retain_month(months, month, parts.clock.now(), told, dry_run=dry_run)
+
+
+def _forgotten(parts: Parts, before: date, *, dry_run: bool) -> int:
+    dispatches = PostgresFinishedDispatches(parts.database)
+    with watched("dispatches") as told:
+        now = parts.clock.now()
+        return forget_dispatches(
+            dispatches, parts.store, before, now, lambda done: told(f"{done} forgotten", 0, 0), dry_run=dry_run
+        )
 
 
 def _restored(parts: Parts, month: date, directory: Path | None) -> Restored:
