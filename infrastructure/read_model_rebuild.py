@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from threading import Event as Signal
 from typing import Final
@@ -14,8 +14,10 @@ from infrastructure.event_store import PostgresEventStore
 from infrastructure.filling import Filling, Stopped, Told, Watch
 from infrastructure.projector import Projector
 from infrastructure.read_model_build import Build, begin, discard, under_way
-from infrastructure.read_model_sides import NEXT, PREVIOUS, Side, drop, exchange, find
+from infrastructure.read_model_sides import LIVE, NEXT, PREVIOUS, Side, drop, exchange, find
 from infrastructure.replay_sources import histories
+from infrastructure.row_difference import Difference, compare_sides
+from infrastructure.user_sealer import UserSealer
 from projections.projection import Cursor, Projection
 
 CATCH_UP_BATCH: Final = 5_000
@@ -82,6 +84,19 @@ class Rebuild:
             self._must_go_on()
             projector.step(until)
 
+    def compare(self, examples: int) -> list[Difference]:
+        """What differs between the live tables and the next ones, both at one position of the log, which they go on from.
+
+        Raises Stopped, NotThere if the live ones have not come as far and this code can't feed them; StoreUnavailable.
+        """
+        with ExitStack() as snapshot:
+            self._watch(Told("comparing", 0, 1))
+            cursor = self._both_at_one_position(snapshot)
+            cursor.execute("SET LOCAL work_mem = '128MB'")
+            live = find(cursor, self.projection.name, LIVE)
+            sealer = UserSealer(self._store.keyring, cursor)
+            return list(compare_sides(cursor, sealer, self.projection, live.tables if live else (), LIVE, NEXT, examples))
+
     def swap(self, incoming: Side = NEXT, outgoing: Side = PREVIOUS) -> None:
         """What stands on `incoming` becomes live, at a position not before that of the live one, in one transaction.
 
@@ -116,6 +131,35 @@ class Rebuild:
         """Remove what stands on a side; whether anything was there. Raises StoreUnavailable."""
         with self._database.transaction() as cursor:
             return discard(cursor, self.projection.name) if side == NEXT else drop(cursor, self.projection.name, side)
+
+    def _both_at_one_position(self, snapshot: ExitStack) -> Cursor:
+        """A snapshot, taken while neither can move."""
+        projector = Projector(self._store, self.projection, side=NEXT)
+        self._let_live_come(projector.position())
+        with self._database.transaction() as holding:
+            holding.execute("SET LOCAL idle_in_transaction_session_timeout = '15s'")
+            live = self._hold_live(holding)
+            while projector.position() < live:
+                projector.step(live)
+            cursor = snapshot.enter_context(self._database.transaction())
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SELECT")
+        return cursor
+
+    def _let_live_come(self, position: int) -> None:
+        """As far as the next ones have come: fed by us where it is of this version."""
+        with self._database.transaction() as cursor:
+            found, live = find(cursor, self.projection.name, LIVE), self._live(cursor) or 0
+        if live >= position:
+            return
+        if found is None or found.version != self.projection.version:
+            raise NotThere(
+                f"the live {self.projection.name} has read to {live} and the next one to {position}: "
+                "let a Ninebell of its version feed it, or compare with --anew"
+            )
+        self.catch_up(LIVE, position)
 
     def _begun(self, now: datetime, *, anew: bool, no_further_than_live: bool) -> Build:
         with self._database.transaction() as cursor:

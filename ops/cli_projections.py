@@ -82,6 +82,30 @@ def rebuild(
 
 
 @projections.command
+def verify(name: str, /, *, sample: int | None = None, examples: int = 10, json: bool = False) -> int:
+    """Derive rows anew from the events, and compare them with the live ones. Exits 1 on a difference.
+
+    For example:
+      ninebell projections verify message_log --sample 10000
+      ninebell projections verify analytics_view
+
+    Parameters
+    ----------
+    name
+        Of a read model.
+    sample
+        The rows of so many people or messages, drawn at random; all, if not given. Sums are verified as a whole or not at all.
+    examples
+        Show so many of the rows that differ, for each table.
+    json
+        Print the report as JSON.
+    """
+    from ops.projections import verify as compare
+
+    return compare(read_settings(), name, sample, examples, as_json=json)
+
+
+@projections.command
 def rollback(name: str, /) -> int:
     """Make the tables live again that a rebuild replaced, once they have caught up; those that are live now are kept.
 

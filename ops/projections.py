@@ -16,7 +16,9 @@ from infrastructure.filling import HandsLost, Stopped, Told
 from infrastructure.read_model_build import Overtaken
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere, Rebuild
 from infrastructure.read_model_sides import NEXT, PREVIOUS
+from infrastructure.read_model_verification import open_verification
 from ops.at_hand import at_hand
+from ops.difference import print_difference
 from ops.messages import print_json
 from ops.settings import Settings, WrongSettings
 from ops.wiring import Parts, rebuild_of
@@ -66,16 +68,44 @@ def rebuild(settings: Settings, names: Sequence[str], options: Options, *, every
                 _tell(reports[-1])
     if as_json:
         print_json({"items": reports})
-    return 0
+    return 1 if any(report["unexpected"] for report in reports) else 0
 
 
 def _rebuilt(parts: Parts, work: Rebuild, options: Options) -> dict[str, Any]:
     work.build(parts.clock.now(), anew=options.anew, no_further_than_live=options.diff)
-    if options.swap:
+    found = work.compare(options.examples) if options.diff else None
+    unexpected = options.expect_no_diff and found is not None and any(one.rows for one in found)
+    swapped = options.swap and not unexpected
+    if swapped:
         work.swap()
+    return {
+        "name": work.projection.name,
+        "version": work.projection.version,
+        "swapped": swapped,
+        "unexpected": unexpected,
+        "difference": to_builtins(found),
+    }
+
+
+def verify(settings: Settings, name: str, sample: int | None, examples: int, *, as_json: bool) -> int:
+    """1 if rows differ. Raises WrongSettings, and NewerTables where another version is live."""
+    [chosen] = _chosen([name], everything=False)
+    projection = PROJECTIONS[chosen]
+    if sample and not set(projection.tables) - set(projection.sums):
+        raise WrongSettings(f"{name} holds sums alone, which a sample can't tell: leave --sample out")
+    with at_hand(settings, "verify", any_version=True) as parts, watched(name) as watch:
+
+        def looked(done: int, whole: int) -> None:
+            watch(Told("comparing", done, whole))
+
+        with open_verification(parts.store, projection, examples) as verification:
+            found = verification.sample(sample, looked) if sample else verification.all(looked)
+    if as_json:
+        print_json({"name": name, "version": projection.version, "sample": sample, "difference": to_builtins(found)})
     else:
-        work.catch_up()
-    return {"name": work.projection.name, "version": work.projection.version, "swapped": options.swap}
+        for one in found:
+            print_difference(to_builtins(one))
+    return 1 if any(one.rows for one in found) else 0
 
 
 def roll_back(settings: Settings, name: str) -> int:
@@ -157,6 +187,8 @@ def watched(name: str) -> Iterator[Callable[[Told], None]]:
 
 
 def _tell(report: dict[str, Any]) -> None:
+    for one in report["difference"] or ():
+        print_difference(one)
     beside = "swapped in" if report["swapped"] else "built, and not swapped in"
     print(f"{report['name']} {beside}, version {report['version']}")
 

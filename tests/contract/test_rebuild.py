@@ -6,6 +6,7 @@ from threading import Event as Signal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -25,11 +26,14 @@ from infrastructure.projector import NewerTables, Projector
 from infrastructure.read_model_build import Overtaken
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere, Rebuild
 from infrastructure.read_model_sides import NEXT, PREVIOUS
+from infrastructure.read_model_verification import open_verification
 from infrastructure.schema import migrate
+from infrastructure.user_sealer import UserSealer
 from projections.analytics_view import ANALYTICS_VIEW
 from projections.message_log import MESSAGE_LOG
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
+from projections.users_view import USERS_VIEW
 from tests.contract.test_projector import CLI, NOW, drain, messages, parked, position_of, prepared, rows, swap, tell
 from tests.domain.message_stories import FAILED, IN_DOUBT, REQUESTED, SCHEDULED, SENT
 from tests.projections.test_users_view import ADA
@@ -298,3 +302,127 @@ def test_what_was_begun_can_be_thrown_away(store: PostgresEventStore, rebuild: M
         assert cursor.fetchall() == [(0,)]
         assert cursor.execute("SELECT count(*) FROM build_tasks").fetchall() == [(0,)]
     assert not work.drop(NEXT)
+
+
+def folded_wrongly(histories: Any, sealer: Any) -> dict[str, Any]:
+    """The fold, but for what it makes of some messages: one is missing, one has another status, one is made up."""
+    rows: Any = MESSAGE_LOG.fold(histories, sealer)
+    log = {row.id: row for row in rows["message_log"]}
+    for number, change in ((1, None), (2, {"status": "expired", "reason": "suppressed"})):
+        found = log.pop(message_of(number), None)
+        if found and change:
+            log[found.id] = replace(found, **change)
+    if message_of(41) in log:
+        log[message_of(999)] = replace(log[message_of(41)], id=message_of(999))
+    return {**rows, "message_log": list(log.values())}
+
+
+def message_of(number: int) -> UUID:
+    return message_id(UUID(int=number), "BIRTHDAY", SCHEDULED.occasion)
+
+
+def test_the_report_names_exactly_the_rows_that_were_wrong(store: PostgresEventStore, rebuild: Make) -> None:
+    history(store)
+    live = prepared(store, MESSAGE_LOG)
+    drain(live)
+    wrong = rebuild(replace(MESSAGE_LOG, fold=folded_wrongly))
+    wrong.build(NOW)
+    wrong.swap()
+    tell(store, "messages", *messages(101, 110))
+    drain(live)
+    work = rebuild(MESSAGE_LOG)
+    work.build(NOW, no_further_than_live=True)
+    log, totals = work.compare(examples=10)
+    assert (log.added, log.removed, log.changed, log.columns) == (1, 1, 1, {"status": 1, "reason": 1})
+    assert {(one.kind, one.key["id"]) for one in log.examples} == {
+        ("added", str(message_of(1))),
+        ("removed", str(message_of(999))),
+        ("changed", str(message_of(2))),
+    }
+    [changed] = [one.columns for one in log.examples if one.kind == "changed"]
+    assert changed == {"status": ("expired", "sent"), "reason": ("suppressed", "late")}
+    assert totals.rows == 0
+    work.swap()
+    again = rebuild(MESSAGE_LOG)
+    again.build(NOW, no_further_than_live=True)
+    assert [one.rows for one in again.compare(examples=10)] == [0, 0]
+
+
+def test_what_is_sealed_is_compared_opened_and_told_without_its_words(store: PostgresEventStore, rebuild: Make) -> None:
+    history(store)
+    drain(prepared(store, USERS_VIEW))
+    work = rebuild(USERS_VIEW)
+    work.build(NOW, no_further_than_live=True)
+    assert [one.rows for one in work.compare(examples=10)] == [0], "sealed twice, it has other bytes"
+    with store.database.transaction() as cursor:
+        sealer = UserSealer(store.keyring, cursor)
+        other = {"first_name": "Ada", "email": "wrong@example.org"}
+        [sealed] = sealer.seal({UUID(int=7): msgspec.json.encode(asdict_of(store, sealer) | other)}).values()
+        cursor.execute("UPDATE users_view SET sealed = %s WHERE user_id = %s", (sealed, UUID(int=7)))
+        cursor.execute("UPDATE users_view SET timezone = 'Asia/Tokyo' WHERE user_id = %s", (UUID(int=8),))
+    [found] = work.compare(examples=10)
+    assert (found.added, found.removed, found.changed, found.columns) == (0, 0, 2, {"email": 1, "timezone": 1})
+    assert [one.columns for one in found.examples] == [{"email": None}, {"timezone": ("Asia/Tokyo", ADA.timezone)}]
+    assert "example.org" not in repr(found)
+
+
+def asdict_of(store: PostgresEventStore, sealer: UserSealer) -> dict[str, Any]:
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT user_id, sealed FROM users_view WHERE user_id = %s", (UUID(int=7),))
+        [clear] = sealer.open(dict(cursor.fetchall())).values()
+    found: dict[str, Any] = msgspec.json.decode(clear)
+    return found
+
+
+def test_a_table_of_another_shape_is_compared_by_what_both_have(store: PostgresEventStore, rebuild: Make) -> None:
+    history(store)
+    drain(prepared(store, MESSAGE_LOG))
+    wider = replace(
+        MESSAGE_LOG, version=99, create=MESSAGE_LOG.create + "ALTER TABLE message_log ADD COLUMN IF NOT EXISTS note text;"
+    )
+    work = rebuild(wider)
+    work.build(NOW, no_further_than_live=True)
+    log, totals = work.compare(examples=10)
+    assert (log.rows, log.columns_added, totals.rows) == (0, ["note"], 0)
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_live_rows_are_what_the_events_come_to(store: PostgresEventStore, name: str) -> None:
+    projection = PROJECTIONS[name]
+    history(store)
+    drain(prepared(store, projection))
+    tell(store, "messages", *messages(101, 103))
+    tell(store, "users", (UUID(int=99), [replace(ADA, external_id="crm-99")]))
+    assert verified(store, projection) == {}
+    if set(projection.tables) - set(projection.sums):
+        assert verified(store, projection, sample=1_000) == {}
+
+
+@pytest.mark.parametrize("sample", [None, 1_000])
+def test_rows_that_no_event_accounts_for_are_found(store: PostgresEventStore, sample: int | None) -> None:
+    history(store)
+    drain(prepared(store, MESSAGE_LOG))
+    with store.database.cursor() as cursor:
+        cursor.execute("UPDATE message_log SET status = 'expired' WHERE id = %s", (message_of(1),))
+        cursor.execute("DELETE FROM message_log WHERE id = %s", (message_of(2),))
+        cursor.execute("UPDATE message_log SET id = %s WHERE id = %s", (message_of(900), message_of(3)))
+        cursor.execute("UPDATE message_totals SET messages = messages + 1 WHERE status = 'sent'")
+    found = verified(store, MESSAGE_LOG, sample)
+    assert found.pop("message_log") == (2, 1, 1)
+    assert found == ({} if sample else {"message_totals": (0, 0, 1)})
+
+
+def test_what_was_parked_is_no_difference(store: PostgresEventStore) -> None:
+    streams = messages(1, 9, REQUESTED)
+    streams[3] = (streams[3][0], [replace(SCHEDULED, message_type="BIRTH\x00DAY"), REQUESTED])
+    tell(store, "messages", *streams)
+    swap(store, 4, "message.sung.v9", b"{}")
+    drain(prepared(store, MESSAGE_LOG))
+    assert verified(store, MESSAGE_LOG) == {}
+
+
+def verified(store: PostgresEventStore, projection: Projection, sample: int | None = None) -> dict[str, tuple[int, int, int]]:
+    """Rows added, removed and changed, of the tables where any are."""
+    with open_verification(store, projection, examples=3) as verification:
+        found = verification.sample(sample, lambda *_: None) if sample else verification.all(lambda *_: None)
+    return {one.table: (one.added, one.removed, one.changed) for one in found if one.rows}

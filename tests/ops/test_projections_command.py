@@ -94,3 +94,33 @@ def test_what_is_no_read_model_is_refused_by_name(run, command, name, said):
 def test_which_read_models_are_meant_must_be_said(run):
     assert run("rebuild")[0] == 2
     assert run("rebuild", "users_view", "--all")[0] == 2
+
+
+def test_what_differs_is_told_before_the_swap_and_may_prevent_it(people, run):
+    assert run("rebuild", "users_view", "--expect-no-diff")[:2] == (
+        0,
+        "users_view: 0 added, 0 removed, 0 changed\nusers_view swapped in, version 1\n",
+    )
+    with at_hand(read_settings(), "test") as parts, parts.database.cursor() as cursor:
+        [(user_id,)] = cursor.execute("SELECT user_id FROM users_view ORDER BY 1 LIMIT 1").fetchall()
+        cursor.execute("UPDATE users_view SET timezone = 'Asia/Tokyo' WHERE user_id = %s", (user_id,))
+    code, out, _ = run("rebuild", "users_view", "--expect-no-diff")
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "users_view: 0 added, 0 removed, 1 changed",
+            "  changed columns: timezone in 1",
+            f"  ~ {user_id}: timezone Asia/Tokyo -> Etc/UTC",
+            "users_view built, and not swapped in, version 1",
+        ],
+    )
+    assert run("verify", "users_view")[0] == 1
+    code, out, _ = run("rebuild", "users_view", "--diff", "--json")
+    [report] = json.loads(out)["items"]
+    assert (code, report["swapped"], report["difference"][0]["columns"]) == (0, True, {"timezone": 1})
+    assert run("verify", "users_view", "--sample", "10")[0] == 0
+
+
+def test_sums_are_verified_whole_or_not_at_all(people, run):
+    assert run("verify", "analytics_view")[0] == 0
+    assert run("verify", "analytics_view", "--sample", "5")[0] == 2
