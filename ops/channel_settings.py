@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -164,7 +165,20 @@ def _url(name: str, kind: Kind, said: ChannelSettings, usual: Usual) -> str:
     if not url:
         by_variable = "NINEBELL_HTTP_URL must be given with NINEBELL_CHANNEL=http"
         raise ValueError(by_variable if name == "http" else f"channels.{name}.url must be given")
+    if kind != "smtp":
+        _leads_somewhere(name, url)
     return url
+
+
+def _leads_somewhere(name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        named = "NINEBELL_HTTP_URL" if name == "http" else f"channels.{name}.url"
+        raise ValueError(f"{named} must be of the form https://mail.example.com/send")
 
 
 def _fits(name: str, kind: Kind, said: ChannelSettings, bulk: int) -> None:

@@ -55,7 +55,7 @@ class Reply(Struct, frozen=True):
     """A provider's answer to one call; its body is empty when it was cut or longer than anything we asked for."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # their names in lower case
     body: bytes
 
 
@@ -116,7 +116,7 @@ def read_status(status: int, headers: Mapping[str, str], terms: Terms) -> Answer
     match status:
         case 429:
             return Throttled(f"throttled:{status}", retry_after_seconds(headers))
-        case 503 if "Retry-After" in headers:
+        case 503 if "retry-after" in headers:
             return Throttled(f"throttled:{status}", retry_after_seconds(headers))
         case 502 | 504 if not terms.idempotent:
             return Ambiguous(f"gateway:{status}")
@@ -135,11 +135,11 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
     None when absent or not to be read.
     """
-    asked = headers.get("Retry-After", "").strip()
+    asked = headers.get("retry-after", "").strip()
     if DELAY_SECONDS.fullmatch(asked):
         return float(asked)
     try:
-        wait = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
+        wait = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())

@@ -35,10 +35,11 @@ def test_every_wrong_setting_is_named_at_once():
         ({"DATABASE_URL": "postgresql://db/x"}, "NINEBELL_MASTER_KEY must be given"),
         ({"NINEBELL_LEASE_SECONDS": "10"}, "must be above the call time-out (10 s)"),
         ({"NINEBELL_CHANNEL": "http"}, "NINEBELL_HTTP_URL must be given"),
+        ({"NINEBELL_CHANNEL": "http", "NINEBELL_HTTP_URL": "mail.example.com"}, "NINEBELL_HTTP_URL must be of the form"),
         ({"NINEBELL_MASTER_KEY": "c2hvcnQ="}, "must be 32 bytes, not 5"),
         ({"NINEBELL_MASTER_KEY": "no base64!"}, "must be base64"),
     ],
-    ids=["no-master-key", "lease-too-short", "no-url", "short-key", "not-base64"],
+    ids=["no-master-key", "lease-too-short", "no-url", "wrong-url", "short-key", "not-base64"],
 )
 def test_settings_that_do_not_go_together_are_refused(environment, named):
     with pytest.raises(WrongSettings, match=named.replace("(", r"\(").replace(")", r"\)")):
@@ -179,6 +180,7 @@ def test_a_type_may_go_through_several_channels_each_called_in_its_own_way(tmp_p
     [
         ('[types.BIRTHDAY]\nchannels = ["backup"]\n', "channels.backup.kind must be given"),
         ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "http"\n', "channels.b.url must be given"),
+        ('[channels.b]\nkind = "http"\nurl = "http://a:b:c/"\n', "channels.b.url must be of the form"),
         ('[types.BIRTHDAY]\nchannels = ["smtp"]\n', "channels.smtp.smtp must be given"),
         ("[types.BIRTHDAY]\nchannels = []\n", "types.BIRTHDAY.channels"),
         ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "fax"\n', "channels.b.kind"),
