@@ -12,7 +12,7 @@ from application.audit_sums import Alike
 from domain.message_id import month_bounds
 from domain.timezones import canonical
 from infrastructure.archived_sums import archived_days, archived_sums
-from infrastructure.audit_read_models import ReadModels, standing
+from infrastructure.audit_read_models import AUDITED, ReadModels, standing
 from infrastructure.audit_streams import Counted, census, days_of, on_day
 from infrastructure.database import Database, Row
 from infrastructure.partitions import months_made
@@ -23,12 +23,18 @@ def open_books(database: Database) -> Iterator["PostgresBooks"]:
     """One snapshot, however much is appended meanwhile. Raises StoreUnavailable."""
     with database.cursor() as cursor:  # before it, so that the default partitions are not locked for as long as it lasts
         odd = {*days_of(cursor, "messages_default", "originator_id"), *_odd_days_of_log(cursor)}
+        names = [table for projection in AUDITED for table in projection.tables]
+        there = cursor.execute(
+            "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (names,)
+        ).fetchall()
     with database.transaction() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # Years of messages are read here by nobody in a hurry, and without a lock that anybody waits for.
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '60s'")
         cursor.execute("SET LOCAL work_mem = '64MB'")
+        for (table,) in there:  # or a swap could show rows that are newer than the snapshot; only the parent, for its partitions
+            cursor.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.Identifier(table)))
         yield PostgresBooks(cursor, odd)
 
 

@@ -26,7 +26,7 @@ CONCERNS: Final = timedelta(days=40)
 """What is said of a person may concern occasions that were so long before: more than any day differs by zone or window."""
 
 BEHIND: Final = """
-    SELECT follower FROM positions WHERE log = 'messages' AND position < %(last)s
+    SELECT follower FROM positions WHERE log = 'messages' AND position < %(last)s AND follower NOT LIKE '%%~previous'
     UNION SELECT name FROM unnest(%(known)s::text[]) AS name
         WHERE NOT EXISTS (SELECT FROM positions WHERE follower = name AND log = 'messages') AND %(last)s > 0
     ORDER BY 1"""

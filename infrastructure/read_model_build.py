@@ -40,7 +40,7 @@ class Fill(Struct, frozen=True, tag="fill"):
     """Fold the streams of a stretch into tables without indexes."""
 
     stretch: Stretch
-    into: dict[str, str]  # partitions by their table, where it has any
+    into: dict[str, str]  # partitions by their table, where it has any; no name where its rows are not kept
 
 
 class Finish(Struct, frozen=True, tag="finish"):
@@ -106,13 +106,18 @@ def under_way(cursor: Cursor[Row], projection: Projection, builder: UUID) -> Bui
     return next((Build(projection, builder, up_to) for (up_to,) in cursor), None)
 
 
-def begin(cursor: Cursor[Row], projection: Projection, builder: UUID, up_to: int, now: datetime) -> Build:
-    """Empty tables without indexes, in the place of any that were begun, and the list of what there is to do."""
+def begin(
+    cursor: Cursor[Row], projection: Projection, builder: UUID, up_to: int, now: datetime, files: Sequence[Stretch]
+) -> Build:
+    """Empty tables without indexes, in the place of any that were begun, and the list of what there is to do.
+
+    `files` are months that lie there.
+    """
     discard(cursor, projection.name)
     cursor.execute(
         "INSERT INTO builds (read_model, code, builder, up_to) VALUES (%s, %s, %s, %s)", (projection.name, code(), builder, up_to)
     )
-    parts = stretches(cursor, projection.log, up_to)
+    parts = [*stretches(cursor, projection.log, up_to), *files]
     make(cursor, projection, NEXT)
     for number, task in enumerate(_tasks(cursor, projection, parts, now)):
         cursor.execute(
@@ -128,14 +133,23 @@ def discard(cursor: Cursor[Row], read_model: str) -> bool:
     return drop(cursor, read_model, NEXT)
 
 
+def partitions_of(projection: Projection, source: Source) -> list[str]:
+    """Where the rows of a source's streams are kept apart, if they are."""
+    return [_partition(table, source.month) for table in projection.monthly] if source.month else []
+
+
 def _tasks(cursor: Cursor[Row], projection: Projection, parts: Sequence[Stretch], now: datetime) -> Iterator[Task]:
     finishing: list[Task] = [_finish(cursor, projection, table) for table in projection.tables if table not in projection.monthly]
     for source in dict.fromkeys(part.source for part in parts):
-        finishing += [_month(cursor, projection, table, source, now) for table in projection.monthly if source.month]
+        if source.month and not source.file:
+            finishing += [_month(cursor, projection, table, source, now) for table in projection.monthly]
     for part in parts:
-        month = part.source.month
-        yield Fill(part, {table: _partition(table, month) for table in projection.monthly} if month else {})
+        yield Fill(part, {table: _target(table, part.source) for table in projection.monthly} if part.source.month else {})
     yield from finishing
+
+
+def _target(table: str, source: Source) -> str:
+    return _partition(table, source.month) if source.month and not source.file else ""
 
 
 def _finish(cursor: Cursor[Row], projection: Projection, table: str) -> Finish:

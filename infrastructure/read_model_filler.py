@@ -1,7 +1,7 @@
 """How are whole streams folded into the tables of a build, stretch by stretch, and the tables finished?"""
 
 import collections.abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, get_origin, get_type_hints
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from infrastructure.parked_events import park
 from infrastructure.projector import POISON
 from infrastructure.read_model_build import Build, Fill, Finish, Task
 from infrastructure.read_model_sides import NEXT
-from infrastructure.replay_sources import pages
+from infrastructure.replay_sources import Page, Stretch, archived_pages, pages
 from infrastructure.user_sealer import UserSealer
 from projections.projection import History
 
@@ -60,11 +60,16 @@ class Filler:
             return 0
         sealer, log = UserSealer(self._keyring, cursor), self._projection.log
         events = 0
-        for page in pages(cursor, self._reading, log, self._projection.kinds, stretch, self._build.up_to):
+        for page in self._pages(cursor, stretch):
             park(cursor, NEXT.follower(self._projection.name), log, page.unreadable)
             self._put(cursor, page.histories, sealer, task.into)
             events += page.events
         return events
+
+    def _pages(self, cursor: Cursor[Row], stretch: Stretch) -> Iterator[Page]:
+        if stretch.source.file:
+            return archived_pages(self._reading, self._projection.kinds, stretch.source)
+        return pages(cursor, self._reading, self._projection.log, self._projection.kinds, stretch, self._build.up_to)
 
     def _put(self, cursor: Cursor[Row], told: Sequence[History], sealer: UserSealer, into: dict[str, str]) -> None:
         """What can't be folded or stored is halved until the stream that spoils it stands alone, and is left for later."""
@@ -73,7 +78,8 @@ class Filler:
         try:
             with cursor.connection.transaction():
                 for table, rows in self._projection.fold(told, sealer).items():
-                    copy(cursor, into.get(table, table), rows)
+                    if into.get(table, table):
+                        copy(cursor, into.get(table, table), rows)
         except POISON:
             if len(told) == 1:
                 cursor.execute(LEFT_OVER, (self._projection.name, told[0][0].stream_id))

@@ -1,21 +1,24 @@
 """How does the next version of a read model come to stand in the place of the live one, while that goes on being read and fed?"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from threading import Event as Signal
 from typing import Final
 from uuid import UUID, uuid4
 
 import psycopg
 
+from infrastructure.archived_months import archived_months
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.filling import Filling, Stopped, Told, Watch
+from infrastructure.partitions import IN_TURN
 from infrastructure.projector import Projector
-from infrastructure.read_model_build import Build, begin, discard, under_way
-from infrastructure.read_model_sides import LIVE, NEXT, PREVIOUS, Side, drop, exchange, find
-from infrastructure.replay_sources import histories
+from infrastructure.read_model_build import Build, begin, discard, partitions_of, under_way
+from infrastructure.read_model_sides import LIVE, NEXT, PREVIOUS, Side, drop, exchange, find, relations
+from infrastructure.replay_sources import Stretch, archived, has_any, histories, sources
 from infrastructure.row_difference import Difference, compare_sides
 from infrastructure.user_sealer import UserSealer
 from projections.projection import Cursor, Projection
@@ -60,12 +63,25 @@ class Rebuild:
         finally:
             connection.close()
 
-    def build(self, now: datetime, *, anew: bool = False, no_further_than_live: bool = False) -> None:
+    def build(
+        self,
+        now: datetime,
+        *,
+        anew: bool = False,
+        no_further_than_live: bool = False,
+        archives: Path | None = None,
+        without_archives: bool = False,
+    ) -> None:
         """Have the next version stand beside the live one, fed to where the log ended when it began, or to where the live one is.
 
-        Goes on with what was begun, unless `anew`. Raises Stopped, Overtaken, StoreUnavailable.
+        Goes on with what was begun, unless `anew`. `archives` is where files of archived months lie now, if they were moved.
+        Raises Stopped, Overtaken, ArchiveDamaged, StoreUnavailable.
         """
-        build = self._begun(now, anew=anew, no_further_than_live=no_further_than_live)
+        build = self._under_way() if not anew else None
+        if build is None:
+            with self._database.transaction() as cursor:
+                files = [] if without_archives else archived(cursor, self.projection, archives)
+            build = self._begun(now, files, no_further_than_live=no_further_than_live)
         self._filling.run(build, self._watch, self._stopped)
         self._leftovers(build)
         with self._database.transaction() as cursor:
@@ -125,6 +141,8 @@ class Rebuild:
                 f"the version of {self.projection.name} that is kept is {kept.version}, made by Ninebell {kept.made_by}; "
                 f"this one knows version {self.projection.version}: run the command of that Ninebell"
             )
+        if self._archived_up_to() > Projector(self._store, self.projection, side=PREVIOUS).position():
+            raise NotThere(f"the earlier {self.projection.name} has not read what was archived since: rebuild it instead")
         self.swap(PREVIOUS, PREVIOUS)
 
     def drop(self, side: Side) -> bool:
@@ -161,15 +179,16 @@ class Rebuild:
             )
         self.catch_up(LIVE, position)
 
-    def _begun(self, now: datetime, *, anew: bool, no_further_than_live: bool) -> Build:
+    def _under_way(self) -> Build | None:
         with self._database.transaction() as cursor:
-            if not anew and (build := under_way(cursor, self.projection, self._builder)):
-                logger.info("%s goes on with the build that was begun", self.projection.name)
-                return build
+            return under_way(cursor, self.projection, self._builder)
+
+    def _begun(self, now: datetime, files: Sequence[Stretch], *, no_further_than_live: bool) -> Build:
+        with self._database.transaction() as cursor:
             cursor.execute("SET LOCAL statement_timeout = '600s'")
             head: int = getattr(self._store.head(), self.projection.log)
             up_to = min(head, self._live(cursor) or 0) if no_further_than_live else head
-            return begin(cursor, self.projection, self._builder, up_to, now)
+            return begin(cursor, self.projection, self._builder, up_to, now, files)
 
     def _live(self, cursor: Cursor) -> int | None:
         cursor.execute(
@@ -194,6 +213,19 @@ class Rebuild:
                         "DELETE FROM build_leftovers WHERE read_model = %s AND stream_id = %s", (self.projection.name, stream_id)
                     )
 
+    def _archived_up_to(self) -> int:
+        with self._database.transaction() as cursor:
+            ends = [month.last_position for month in archived_months(cursor)] if self.projection.log == "messages" else []
+        return max(ends, default=0)
+
+    def _see_that_none_is_missing(self, cursor: Cursor, side: Side) -> None:
+        """Raises NotThere for a month that was restored after these tables were begun without it."""
+        there = relations(cursor, side, self.projection.monthly)
+        for source in sources(cursor, self.projection.log) if there else ():
+            made = partitions_of(self.projection, source)
+            if made and has_any(cursor, source) and not set(made) <= set(there):
+                raise NotThere(f"{source.table} was restored since {self.projection.name} was begun: begin --anew")
+
     def _left(self) -> list[UUID]:
         with self._database.transaction() as cursor:
             return [stream_id for (stream_id,) in cursor.execute(LEFT, (self.projection.name,))]
@@ -208,6 +240,8 @@ class Rebuild:
                 live = self._hold_live(cursor)
                 while projector.position() < live:  # its feeder waits meanwhile, and finds its row gone
                     projector.step(live)
+                cursor.execute(IN_TURN)
+                self._see_that_none_is_missing(cursor, incoming)
                 exchange(cursor, self.projection.name, incoming, outgoing)
                 if incoming == NEXT:
                     cursor.execute("DELETE FROM builds WHERE read_model = %s", (self.projection.name,))

@@ -115,9 +115,17 @@ def exchange(cursor: Cursor[Row], read_model: str, incoming: Side, outgoing: Sid
     _lock(cursor, [(side.schema, name) for side in (LIVE, incoming) for name in relations(cursor, side, tables[side.name])])
     if outgoing != incoming:
         drop(cursor, read_model, outgoing)
+    _drop_archived(cursor, tables[incoming.name], incoming)
     for start, end, moved in ((incoming, MOVING, incoming), (LIVE, outgoing, LIVE), (MOVING, LIVE, incoming)):
         _move(cursor, tables[moved.name], start, end)
         _rename(cursor, read_model, start, end)
+
+
+def _drop_archived(cursor: Cursor[Row], tables: Sequence[str], side: Side) -> None:
+    """Their months were dropped from the live tables, too."""
+    cursor.execute("SELECT to_char(month, 'YYYY_MM') FROM archived_months")
+    for name in [f"{table}_{month}" for (month,) in cursor.fetchall() for table in tables]:
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(side.schema, name)))
 
 
 def _lock(cursor: Cursor[Row], names: Sequence[tuple[str, str]]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -18,10 +19,10 @@ from infrastructure.database import Row
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.parked_events import parked_at
 from infrastructure.projector import NewerTables
-from infrastructure.replay_sources import Page, Source, Stretch, histories, pages, stretches
+from infrastructure.replay_sources import Page, Source, Stretch, archived, archived_pages, histories, pages, stretches
 from infrastructure.row_difference import Comparison, Difference, Pair
 from infrastructure.user_sealer import UserSealer
-from projections.projection import Projection, as_rows
+from projections.projection import Projection, Rows, as_rows
 
 AT_A_TIME: Final = 500
 FIRST: Final = UUID(int=0)
@@ -48,12 +49,18 @@ class Verification:
         self._sums: dict[str, Counter[tuple[Any, ...]]] = {table: Counter() for table in projection.sums}
         self._kinds: dict[str, type[Struct]] = {}
 
-    def all(self, looked: Looked) -> list[Difference]:
-        """Every row. `looked` is told how many of the parts of the log are done."""
+    def all(self, looked: Looked, archives: Path | None = None) -> list[Difference]:
+        """Every row. `looked` is told how many of the parts of the log are done.
+
+        `archives` is where files of archived months lie now, if they were moved. Raises ArchiveDamaged.
+        """
         ranges = list(pairwise([FIRST, *self._cuts(), None]))
         for number, (first, end) in enumerate(ranges):
             looked(number, len(ranges))
             self._range(first or FIRST, end)
+        for stretch in archived(self._cursor, self._projection, archives):
+            for page in archived_pages(self._reading, self._projection.kinds, stretch.source):
+                self._add_up(self._projection.fold(page.histories, self._sealer))
         looked(len(ranges), len(ranges))
         for table in self._projection.sums:
             self._compare_sums(table)
@@ -105,6 +112,9 @@ class Verification:
             comparison = self._comparisons[table]
             live = sql.SQL("(SELECT * FROM {} WHERE {})").format(sql.Identifier(table), which(sql.Identifier(comparison.key[0])))
             comparison.compare(Pair(live, _derived(table, rows.get(table, ()))))
+        self._add_up(rows)
+
+    def _add_up(self, rows: Rows) -> None:
         for table, counted in self._sums.items():
             for row in rows.get(table, ()):
                 *key, messages = astuple(row)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -10,10 +11,14 @@ from msgspec import Struct
 from psycopg import Cursor, sql
 
 from application.ports import Log, Recorded
+from application.retain_months import ArchiveDamaged
 from domain.event import Event
+from infrastructure import archive_file
+from infrastructure.archived_months import archived_months
 from infrastructure.database import Row
 from infrastructure.event_reader import EventReading, ParkedEvent
 from infrastructure.partitions import PARTITIONED, months_made
+from projections.projection import Projection
 
 STRETCH_EVENTS: Final = 200_000
 SAMPLED: Final = 20_000
@@ -31,11 +36,13 @@ EDGES: Final = """
 
 
 class Source(Struct, frozen=True):
-    """A table of events in the shape of a log's; no stream stands in two of them."""
+    """A table of events in the shape of a log's, or the file of a month that was dropped; no stream stands in two of them."""
 
     table: str
     month: tuple[int, int] | None = None  # whose messages it holds, and nobody else's
     odd: bool = False  # holds foreign IDs
+    file: str = ""  # where there is no table any more
+    sha256: str = ""
 
 
 class Stretch(Struct, frozen=True):
@@ -48,11 +55,28 @@ class Stretch(Struct, frozen=True):
 
 
 def sources(cursor: Cursor[Row], log: Log) -> list[Source]:
-    """All the tables that a log's events stand in: the one place that says where a replay reads."""
+    """All the tables that a log's events stand in: with `archived`, the one place that says where a replay reads."""
     if log != PARTITIONED:
         return [Source(log)]
     months = [Source(f"{log}_{year}_{month:02}", (year, month)) for year, month in months_made(cursor, log)]
     return [*months, Source(f"{log}_default", odd=True)]
+
+
+def archived(cursor: Cursor[Row], projection: Projection, directory: Path | None = None) -> list[Stretch]:
+    """The months that lie in files, where the read model counts what is in them; `directory`: where the files are now.
+
+    What is not counted is shown only as long as its month stands in the log. Raises ArchiveDamaged for a file that is not there.
+    """
+    if projection.log != PARTITIONED or not projection.sums:
+        return []
+    found = []
+    for month in archived_months(cursor):
+        path = month.path if directory is None else directory / month.file
+        if not path.is_file():
+            raise ArchiveDamaged(f"{month.month:%Y-%m} was archived, and {path} is not there")
+        year_month = (month.month.year, month.month.month)
+        found.append(Stretch(Source("", year_month, file=str(path), sha256=month.sha256), UUID(int=0), None, month.events))
+    return found
 
 
 class Page(Struct, frozen=True):
@@ -75,6 +99,12 @@ def pages(cursor: Cursor[Row], reading: EventReading, log: Log, kinds: Kinds, st
         reader.itersize = PAGE_EVENTS
         reader.execute(_read(log, stretch.source.table, which, up_to))
         yield from _paged(reading, kinds, reader)
+
+
+def archived_pages(reading: EventReading, kinds: Kinds, source: Source) -> Iterator[Page]:
+    """The streams in a file. Raises ArchiveDamaged before the first if its checksum is wrong."""
+    archive_file.check(Path(source.file), source.sha256)
+    return _paged(reading, kinds, ((*event, None) for event in archive_file.read(Path(source.file))))
 
 
 def histories(cursor: Cursor[Row], reading: EventReading, log: Log, kinds: Kinds, ids: Sequence[UUID], up_to: int) -> Page:
@@ -116,13 +146,13 @@ def _page(reading: EventReading, kinds: Kinds, streams: Sequence[Sequence[Row]],
 
 def stretches(cursor: Cursor[Row], log: Log, up_to: int) -> list[Stretch]:
     """The streams of a log in parts of some STRETCH_EVENTS each; `up_to` is about the number of events there are."""
-    found = [source for source in sources(cursor, log) if _has_any(cursor, source)]
+    found = [source for source in sources(cursor, log) if has_any(cursor, source)]
     sizes = [int(cursor.execute(SIZE, (source.table,)).fetchall()[0][0]) for source in found]
     whole = max(1, sum(sizes))
     return [part for source, size in zip(found, sizes, strict=True) for part in _parts(cursor, source, up_to * size // whole)]
 
 
-def _has_any(cursor: Cursor[Row], source: Source) -> bool:
+def has_any(cursor: Cursor[Row], source: Source) -> bool:
     query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(source.table))
     return bool(cursor.execute(query).fetchall()[0][0])
 

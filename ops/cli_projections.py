@@ -1,6 +1,9 @@
 """`ninebell projections`: the commands about read models."""
 
-from cyclopts import App
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from ops.settings import read_settings
 
@@ -33,6 +36,8 @@ def rebuild(
     no_swap: bool = False,
     anew: bool = False,
     processes: int | None = None,
+    archives: Annotated[Path | None, Parameter(name="--from")] = None,
+    without_archives: bool = False,
     json: bool = False,
 ) -> int:
     """Build read models from the events, beside the live ones, and swap them in. Queries and sending go on meanwhile.
@@ -64,6 +69,10 @@ def rebuild(
         Throw away what an earlier call began.
     processes
         Read with so many; as many as there are cores, if not given.
+    archives
+        The directory where the files of archived months lie now; where they were put, if not given.
+    without_archives
+        Leave archived months out of all sums.
     json
         Print the report as JSON.
     """
@@ -77,12 +86,22 @@ def rebuild(
         swap=not no_swap,
         anew=anew,
         processes=processes,
+        archives=archives,
+        without_archives=without_archives,
     )
     return build(read_settings(), name, options, everything=all, as_json=json)
 
 
 @projections.command
-def verify(name: str, /, *, sample: int | None = None, examples: int = 10, json: bool = False) -> int:
+def verify(
+    name: str,
+    /,
+    *,
+    sample: int | None = None,
+    examples: int = 10,
+    archives: Annotated[Path | None, Parameter(name="--from")] = None,
+    json: bool = False,
+) -> int:
     """Derive rows anew from the events, and compare them with the live ones. Exits 1 on a difference.
 
     For example:
@@ -97,12 +116,14 @@ def verify(name: str, /, *, sample: int | None = None, examples: int = 10, json:
         The rows of so many people or messages, drawn at random; all, if not given. Sums are verified as a whole or not at all.
     examples
         Show so many of the rows that differ, for each table.
+    archives
+        The directory where the files of archived months lie now; where they were put, if not given.
     json
         Print the report as JSON.
     """
     from ops.projections import verify as compare
 
-    return compare(read_settings(), name, sample, examples, as_json=json)
+    return compare(read_settings(), name, sample, examples, archives, as_json=json)
 
 
 @projections.command

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Any, Final
@@ -12,6 +13,7 @@ from msgspec import Struct, to_builtins
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from application.retain_months import ArchiveDamaged
 from infrastructure.filling import HandsLost, Stopped, Told
 from infrastructure.read_model_build import Overtaken
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere, Rebuild
@@ -38,6 +40,8 @@ class Options(Struct, frozen=True, kw_only=True):
     swap: bool = True
     anew: bool = False
     processes: int | None = None
+    archives: Path | None = None
+    without_archives: bool = False
 
 
 def list_projections(settings: Settings, *, as_json: bool) -> int:
@@ -72,7 +76,13 @@ def rebuild(settings: Settings, names: Sequence[str], options: Options, *, every
 
 
 def _rebuilt(parts: Parts, work: Rebuild, options: Options) -> dict[str, Any]:
-    work.build(parts.clock.now(), anew=options.anew, no_further_than_live=options.diff)
+    work.build(
+        parts.clock.now(),
+        anew=options.anew,
+        no_further_than_live=options.diff,
+        archives=options.archives,
+        without_archives=options.without_archives,
+    )
     found = work.compare(options.examples) if options.diff else None
     unexpected = options.expect_no_diff and found is not None and any(one.rows for one in found)
     swapped = options.swap and not unexpected
@@ -87,7 +97,7 @@ def _rebuilt(parts: Parts, work: Rebuild, options: Options) -> dict[str, Any]:
     }
 
 
-def verify(settings: Settings, name: str, sample: int | None, examples: int, *, as_json: bool) -> int:
+def verify(settings: Settings, name: str, sample: int | None, examples: int, archives: Path | None, *, as_json: bool) -> int:
     """1 if rows differ. Raises WrongSettings, and NewerTables where another version is live."""
     [chosen] = _chosen([name], everything=False)
     projection = PROJECTIONS[chosen]
@@ -99,7 +109,10 @@ def verify(settings: Settings, name: str, sample: int | None, examples: int, *, 
             watch(Told("comparing", done, whole))
 
         with open_verification(parts.store, projection, examples) as verification:
-            found = verification.sample(sample, looked) if sample else verification.all(looked)
+            try:
+                found = verification.sample(sample, looked) if sample else verification.all(looked, archives)
+            except ArchiveDamaged as error:
+                raise WrongSettings(str(error)) from error
     if as_json:
         print_json({"name": name, "version": projection.version, "sample": sample, "difference": to_builtins(found)})
     else:
@@ -154,7 +167,7 @@ def _working() -> Iterator[Event]:
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
-    except (AlreadyBuilt, NotThere) as error:
+    except (AlreadyBuilt, ArchiveDamaged, NotThere) as error:
         raise WrongSettings(str(error)) from error
     except (HandsLost, Overtaken) as error:
         print(error, file=sys.stderr)
