@@ -23,8 +23,8 @@ MOST_FOUND: Final = 1_000
 NEXT: Final = sql.SQL("SELECT notification_id, recorded_at FROM {} WHERE notification_id >= %b ORDER BY notification_id LIMIT 1")
 # The state is JSON without spaces (see event_mapper.py), and an ID is a word that needs no escape.
 WITH_ID: Final = sql.SQL(
-    "SELECT DISTINCT originator_id FROM {} WHERE notification_id >= %b AND notification_id < %b"
-    " AND position(%b::bytea IN state) > 0 LIMIT %b"
+    "SELECT originator_id FROM {} WHERE notification_id >= %b AND notification_id < %b"
+    " AND position(%b::bytea IN state) > 0 ORDER BY notification_id LIMIT %b"
 )
 PLANNED_FOR: Final = "SELECT message_id FROM planned WHERE user_id = %b ORDER BY occasion DESC LIMIT %b"
 CALLED_AT: Final = "SELECT at FROM caller_ids WHERE correlation_id = %b ORDER BY at LIMIT 20"
@@ -72,7 +72,7 @@ class PostgresStories:
             found = [stream_id for (stream_id,) in cursor]
             return Searched(
                 log=log,
-                stream_ids=found,
+                stream_ids=list(dict.fromkeys(found)),
                 events=max(0, end - first),
                 since=_instant(cursor, log, first),
                 until=_instant(cursor, log, end) if end < head else None,
