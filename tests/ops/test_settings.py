@@ -180,7 +180,10 @@ def test_a_type_may_go_through_several_channels_each_called_in_its_own_way(tmp_p
     [
         ('[types.BIRTHDAY]\nchannels = ["backup"]\n', "channels.backup.kind must be given"),
         ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "http"\n', "channels.b.url must be given"),
-        ('[channels.b]\nkind = "http"\nurl = "http://a:b:c/"\n', "channels.b.url must be of the form"),
+        (
+            '[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "http"\nurl = "http://a:b:c/"\n',
+            "channels.b.url must be of the form",
+        ),
         ('[types.BIRTHDAY]\nchannels = ["smtp"]\n', "channels.smtp.smtp must be given"),
         ("[types.BIRTHDAY]\nchannels = []\n", "types.BIRTHDAY.channels"),
         ('[types.BIRTHDAY]\nchannels = ["b"]\n[channels.b]\nkind = "fax"\n', "channels.b.kind"),
@@ -199,7 +202,19 @@ def test_a_type_may_go_through_several_channels_each_called_in_its_own_way(tmp_p
             "idempotent means nothing to SMTP",
         ),
     ],
-    ids=["no-kind", "no-url", "no-server", "none", "fax", "call-above-rate", "call-above-quota", "lease", "login", "smtp-key"],
+    ids=[
+        "no-kind",
+        "no-url",
+        "wrong-url",
+        "no-server",
+        "none",
+        "fax",
+        "call-above-rate",
+        "call-above-quota",
+        "lease",
+        "login",
+        "smtp-key",
+    ],
 )
 def test_channels_that_can_not_work_are_refused(tmp_path, text, named):
     with pytest.raises(WrongSettings, match=named):
