@@ -29,6 +29,8 @@ def open_books(database: Database) -> Iterator["PostgresBooks"]:
         ).fetchall()
     with database.transaction() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # Before the snapshot is taken: a month goes or comes with its sums either before all that is read here, or after.
+        cursor.execute("LOCK TABLE ONLY messages IN ACCESS SHARE MODE")
         # Years of messages are read here by nobody in a hurry, and without a lock that anybody waits for.
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '60s'")

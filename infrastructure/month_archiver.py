@@ -15,7 +15,7 @@ from infrastructure.archived_months import mark_archived
 from infrastructure.archived_sums import MonthSums, keep_sums, sums_of
 from infrastructure.database import ARCHIVED, Database, Row
 from infrastructure.month_standing import audited_days, behind, standing_of
-from infrastructure.month_tables import GIVE_UP_SECONDS, compare, partition_of, rows_of, swap, telling
+from infrastructure.month_tables import GIVE_UP_SECONDS, compare, partition_of, rows_of, shut_out_all, swap, telling
 from infrastructure.partitions import months_made
 
 
@@ -70,7 +70,7 @@ def _drop(cursor: Cursor[Row], archive: Archive, sums: MonthSums, now: datetime)
     month, table = archive.month, partition_of(archive.month)
     mark_archived(cursor, archive, now)
     keep_sums(cursor, month, sums)
-    cursor.execute("LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE")
+    shut_out_all(cursor)
     cursor.execute(sql.SQL("SELECT coalesce(max(notification_id), 0) FROM {}").format(table))
     if cursor.fetchall() != [(archive.last_position,)]:
         raise Busy("its messages went on meanwhile: run it again")

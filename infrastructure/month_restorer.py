@@ -19,7 +19,7 @@ from infrastructure.archive_file import StoredEvent
 from infrastructure.archived_months import ArchivedMonth, archived_months
 from infrastructure.database import ARCHIVED, Database, Row
 from infrastructure.month_standing import behind
-from infrastructure.month_tables import compare, partition_of, rows_of, swap, telling
+from infrastructure.month_tables import GIVE_UP_SECONDS, compare, partition_of, rows_of, shut_out_all, swap, telling
 from infrastructure.partitions import months_made
 from projections import message_log
 from projections.message_log import MESSAGE_LOG
@@ -36,9 +36,9 @@ TOTALS: Final = "INSERT INTO message_totals SELECT occasion, status, count(*) FR
 class MonthRestorer:
     """Fills tables that nobody sees in small transactions, and attaches them in one."""
 
-    def __init__(self, database: Database, directory: Path | None = None) -> None:
+    def __init__(self, database: Database, directory: Path | None = None, *, give_up_seconds: float = GIVE_UP_SECONDS) -> None:
         """`directory`: where the files lie now, if they were moved."""
-        self._database, self._directory = database, directory
+        self._database, self._directory, self._give_up_seconds = database, directory, give_up_seconds
 
     def archived(self, month: date) -> ArchivedMonth | None:
         """The month, if it is not in the database. Raises StoreUnavailable."""
@@ -59,7 +59,7 @@ class MonthRestorer:
         self._fill_log(log, telling(read_archive(archived, self._directory), "listing", archived.events, told))
         self._bound(events, "originator_id", archived.month)
         self._bound(log, "id", archived.month)
-        swap(self._database, partial(_attach, archived=archived, events=events, log=log))
+        swap(self._database, partial(_attach, archived=archived, events=events, log=log), self._give_up_seconds)
 
     def _refuse_readers(self, archived: Archive) -> None:
         with self._database.cursor() as cursor:
@@ -115,6 +115,7 @@ def _refuse_readers(cursor: Cursor[Row], archived: Archive) -> None:
 
 def _attach(cursor: Cursor[Row], archived: Archive, events: sql.Identifier, log: sql.Identifier) -> None:
     month = archived.month
+    shut_out_all(cursor)
     _refuse_readers(cursor, archived)
     cursor.execute("DELETE FROM archived_months WHERE month = %s", (month,))
     if (month.year, month.month) in months_made(cursor, MESSAGE_LOG.name):

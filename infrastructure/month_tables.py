@@ -91,5 +91,10 @@ def swap(database: Database, change: Callable[[Cursor[Row]], None], give_up_seco
         raise Busy("somebody goes on reading the log (an audit?): run it again later") from error
 
 
+def shut_out_all(cursor: Cursor[Row]) -> None:
+    """Writers and audits of the messages log, until the transaction ends."""
+    cursor.execute("LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE")
+
+
 def _locked_out(error: Exception) -> bool:
     return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, psycopg.errors.LockNotAvailable)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
+from application.audit_messages import audit_messages
 from application.plan_messages import Planner
 from application.ports import Group, NewEvents
 from application.redrive_messages import Redrive, redrive_message
@@ -18,9 +19,11 @@ from domain.message_types.birthday import Birthday
 from domain.scheduled_message import LateResultRecorded
 from domain.user import BirthdayChanged
 from infrastructure.archive import all_archived
+from infrastructure.audit_query import open_books
 from infrastructure.auditor import EVERY, Auditor
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.month_archiver import MonthArchiver
+from infrastructure.month_restorer import MonthRestorer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.work import begin_work
@@ -144,3 +147,16 @@ def test_restoring_disturbs_nobody_who_goes_on(store: PostgresEventStore, tmp_pa
     restored(store)
     assert [store.load_messages([MESSAGE[0]])[MESSAGE[0]].version, store.head().messages] == [3, 5]
     assert [event.position for event in store.read("messages", 0, 10).events] == [1, 2, 3, 4, 5]
+
+
+def test_an_audit_sees_a_month_before_it_goes_or_after(store: PostgresEventStore, tmp_path: Path) -> None:
+    with open_books(store.database) as books:
+        done = retained(store, tmp_path, give_up_seconds=0.5)
+        assert (done.status, "somebody goes on reading" in done.why[0]) == ("kept", True)
+        assert audit_messages(books).balanced
+    assert retained(store, tmp_path).status == "dropped"
+    [archived] = all_archived(store.database)
+    with open_books(store.database) as books:
+        with pytest.raises(Busy, match="somebody goes on reading"):
+            MonthRestorer(store.database, give_up_seconds=0.5).restore(archived, UNTOLD)
+        assert audit_messages(books).balanced
