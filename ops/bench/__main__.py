@@ -14,6 +14,7 @@ from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
 from ops.bench import burst as bursting
 from ops.bench import queries as querying
+from ops.bench import replay as replaying
 from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
 from ops.bench.broker import NoBroker
@@ -99,6 +100,20 @@ def burst(
 def simulate(*, people: int = 1_000, runs: int = RUNS, out: Path = RESULTS) -> int:
     """Seconds for a simulated year."""
     return _measured(lambda tell: simulating.measure(people, runs, tell), out)
+
+
+@app.command
+def replay(*, events: int = 1_000_000, directory: Path | None = None, runs: int = RUNS, out: Path = RESULTS) -> int:
+    """Events a second with which each read model is built anew, in how much memory, and how long queries take meanwhile.
+
+    Parameters
+    ----------
+    events
+        In the log of messages; there is a person for every nine.
+    directory
+        Keeps the log for another time: ten million events take minutes to make.
+    """
+    return _measured(lambda tell: replaying.measure(events, runs, directory, tell), out)
 
 
 @app.command
