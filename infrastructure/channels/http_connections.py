@@ -1,6 +1,6 @@
 """How is one request written to a provider and its answer read, on connections that are kept, and had a byte left when none came?
 
-A call costs a quarter of what a general HTTP client's does (docs/decisions/0037-a-client-for-one-kind-of-call.md).
+A call costs a quarter of what a general HTTP client's does (docs/decisions/0039-a-client-for-one-kind-of-call.md).
 """
 
 import asyncio
