@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -59,7 +60,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 def write(directory: Path, month: date, last_position: int, events: Iterable[StoredEvent]) -> Manifest:
     """Under another name until all of it is on the disk; the manifest comes last, and a file without one counts for nothing.
 
-    `events` by ID and version.
+    `events` by ID and version. The new names are on the disk only after `settle`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / file_name(month, last_position)
@@ -74,8 +75,22 @@ def write(directory: Path, month: date, last_position: int, events: Iterable[Sto
         file.write(text)
         _flush(file)
     unfinished.replace(manifest_of(path))
-    _flush_directory(directory)
     return manifest
+
+
+def settle(path: Path) -> None:
+    """So that the file and its manifest outlive a power cut, whoever wrote them: their bytes, and every name on the way to them.
+
+    Raises ArchiveDamaged.
+    """
+    for file in (path, manifest_of(path)):
+        try:
+            _flush_at(file)
+        except OSError as error:
+            raise ArchiveDamaged(f"{file} can't be read: {error.strerror}") from error
+    for directory in path.parents:
+        with suppress(PermissionError):  # above what is ours
+            _flush_at(directory)
 
 
 def find(directory: Path, month: date, last_position: int) -> Manifest | None:
@@ -189,9 +204,8 @@ def _flush(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _flush_directory(directory: Path) -> None:
-    """So that the new names outlive a power cut, too."""
-    opened = os.open(directory, os.O_RDONLY)
+def _flush_at(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

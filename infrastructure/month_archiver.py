@@ -45,6 +45,7 @@ class MonthArchiver:
 
     def verify(self, archive: Archive, told: Told) -> None:
         path = Path(archive.directory) / archive.file
+        archive_file.settle(path)
         archive_file.check(path, archive.sha256)
         compare(path, rows_of(self._database, partition_of(archive.month)), archive.events, told)
 

@@ -20,7 +20,7 @@ from tests.retention_scene import of, told
 
 Run = Callable[..., tuple[int, str, str]]
 DAY = (datetime.now(UTC) - timedelta(days=450)).date()
-MONTH, NEXT = f"{DAY:%Y-%m}", month_after(DAY)
+MONTH, NEXT = f"{DAY:%Y-%m}", month_after(DAY.replace(day=1))
 SAID: dict[str, Any] = {
     "message_type": "BIRTHDAY",
     "timezone": "Etc/UTC",
