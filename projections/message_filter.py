@@ -1,7 +1,6 @@
 """Which messages does somebody mean: of a list, a count, a redrive?"""
 
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from psycopg import sql
 
 from domain.message_id import date_bounds
 from domain.scheduled_message import Reason, Status
-from domain.timezones import NAMES, canonical
+from domain.timezones import canonical
 from projections.page_cursor import ByDueInstant
 from projections.projection import Cursor
 
@@ -59,7 +58,7 @@ def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -
         # What is said twice of a reason and an error tells PostgreSQL's planner that their indexes hold every such row.
         ("reason = %s AND reason <> ''", asked.reason),
         ("message_type = %s", asked.message_type),
-        ("timezone = ANY(%s)", asked.timezone and _spellings(canonical(asked.timezone))),
+        ("canonical_timezone = %s", asked.timezone and canonical(asked.timezone)),
         ("user_id = %s", asked.user_id),
         ("due_at >= %s", asked.due_from),
         ("due_at < %s", asked.due_before),
@@ -85,8 +84,3 @@ def _ids_in(cursor: Cursor, status: Status) -> tuple[UUID, UUID]:
     cursor.execute("SELECT min(occasion), max(occasion) FROM message_totals WHERE status = %s AND messages > 0", [status])
     [(first, last)] = cursor.fetchall()
     return date_bounds(first, last) if first else NONE
-
-
-@lru_cache(maxsize=1024)
-def _spellings(zone: str) -> list[str]:
-    return sorted(name for name in NAMES if canonical(name) == zone) or [zone]

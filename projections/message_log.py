@@ -28,6 +28,7 @@ from domain.scheduled_message import (
     Status,
     evolve,
 )
+from domain.timezones import canonical
 from projections import page_cursor
 from projections.message_filter import BAD_ENDS, Asked, condition
 from projections.page_cursor import ByDueInstant
@@ -52,7 +53,8 @@ CREATE TABLE IF NOT EXISTS message_log (
     updated_at timestamptz NOT NULL,
     error text NOT NULL,
     failed_at timestamptz,
-    ended_badly text
+    ended_badly text,
+    canonical_timezone text NOT NULL
 ) PARTITION BY RANGE (id);
 -- For foreign IDs only, as in the log itself.
 CREATE TABLE IF NOT EXISTS message_log_default PARTITION OF message_log DEFAULT;
@@ -60,6 +62,9 @@ CREATE TABLE IF NOT EXISTS message_log_default PARTITION OF message_log DEFAULT;
 CREATE INDEX IF NOT EXISTS message_log_due ON message_log (due_at, id);
 -- One person's messages, the same way.
 CREATE INDEX IF NOT EXISTS message_log_user ON message_log (user_id, due_at, id);
+-- A zone's, and a type's: few may be of it, and those anywhere.
+CREATE INDEX IF NOT EXISTS message_log_zone ON message_log (canonical_timezone, due_at, id);
+CREATE INDEX IF NOT EXISTS message_log_type ON message_log (message_type, due_at, id);
 -- Whoever looks into what did not go as it should begins with one of these.
 CREATE INDEX IF NOT EXISTS message_log_reason ON message_log (reason, due_at, id) WHERE reason <> '';
 CREATE INDEX IF NOT EXISTS message_log_ended_badly ON message_log (ended_badly, due_at, id) WHERE ended_badly IS NOT NULL;
@@ -78,7 +83,8 @@ INSERT INTO message_log SELECT * FROM json_populate_recordset(NULL::message_log,
 ON CONFLICT (id) DO UPDATE SET
     timezone = excluded.timezone, due_at = excluded.due_at, status = excluded.status, reason = excluded.reason,
     attempts = excluded.attempts, channel = excluded.channel, sent_at = excluded.sent_at, doubts = excluded.doubts,
-    updated_at = excluded.updated_at, error = excluded.error, failed_at = excluded.failed_at, ended_badly = excluded.ended_badly
+    updated_at = excluded.updated_at, error = excluded.error, failed_at = excluded.failed_at, ended_badly = excluded.ended_badly,
+    canonical_timezone = excluded.canonical_timezone
 """
 COUNT: Final[LiteralString] = """
 INSERT INTO message_totals AS total SELECT * FROM json_populate_recordset(NULL::message_totals, %s)
@@ -131,6 +137,7 @@ class Row(LoggedMessage, frozen=True):
     """A row as it is written."""
 
     ended_badly: Status | None  # the status, where it is one of BAD_ENDS: an index knows these
+    canonical_timezone: str
 
 
 class Total(Struct, frozen=True):
@@ -242,6 +249,7 @@ def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str, fa
         error=error,
         failed_at=failed_at,
         ended_badly=state.status if state.status in BAD_ENDS else None,
+        canonical_timezone=canonical(state.timezone),
     )
 
 
@@ -299,7 +307,7 @@ def totals(cursor: Cursor) -> dict[Status, int]:
 
 MESSAGE_LOG: Final = Projection(
     name="message_log",
-    version=3,
+    version=4,
     log="messages",
     kinds=frozenset(get_args(ScheduledMessageEvent)),
     tables=("message_log", "message_totals"),

@@ -36,7 +36,7 @@ INSERT INTO message_log
 SELECT (lpad(to_hex((extract(epoch FROM day) * 1000)::bigint), 12, '0')
         || '8' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
        substr(md5((number %% %(people)s)::text), 1, 32)::uuid,
-       (ARRAY['BIRTHDAY', 'BIRTHDAY', 'ANNIVERSARY', 'HOLIDAY'])[1 + number %% 4],
+       (ARRAY['BIRTHDAY', 'BIRTHDAY', 'ANNIVERSARY', 'HOLIDAY'])[1 + abs(hashtext(hash)) %% 4],
        day::date, zone, due_at,
        CASE WHEN due_at >= %(now)s THEN 'scheduled' ELSE (CASE WHEN fate < 975 THEN 'sent' WHEN fate < 988 THEN 'cancelled'
             WHEN fate < 995 THEN 'expired' WHEN fate < 999 THEN 'abandoned' ELSE 'in_doubt' END) END,
@@ -48,7 +48,8 @@ SELECT (lpad(to_hex((extract(epoch FROM day) * 1000)::bigint), 12, '0')
        CASE WHEN due_at < %(now)s AND fate BETWEEN 995 AND 998 THEN 'rejected:400' ELSE '' END,
        CASE WHEN due_at < %(now)s AND fate >= 975 THEN due_at + interval '1 second' END,
        CASE WHEN due_at >= %(now)s OR fate < 975 THEN NULL WHEN fate < 988 THEN 'cancelled' WHEN fate < 995 THEN 'expired'
-            WHEN fate < 999 THEN 'abandoned' ELSE 'in_doubt' END
+            WHEN fate < 999 THEN 'abandoned' ELSE 'in_doubt' END,
+       (%(canonical)s::jsonb)->>zone
 FROM (SELECT number, %(first)s::timestamptz + (number %% %(days)s) * interval '1 day' AS day, md5(number::text) AS hash,
              (number / %(days)s) %% 1000 AS fate, (%(zones)s::text[])[1 + (number * 7919) %% %(count)s] AS zone
       FROM generate_series(%(from)s::bigint, %(to)s::bigint - 1) AS number) AS numbered,
@@ -192,6 +193,7 @@ def _lists(owner: UUID, now: datetime) -> Iterator[Query]:
         "of a zone": Asked(timezone="Asia/Kolkata"),
         "of a zone and a day": Asked(timezone="Asia/Kolkata", due_from=day, due_before=day + timedelta(days=1)),
         "of a type": Asked(message_type="HOLIDAY"),
+        "of a type that nobody has": Asked(message_type="NAME_DAY"),
         **{f"that are {status}": Asked(status=status) for status in ("scheduled", "sent", "abandoned", "in_doubt", "requested")},
         "abandoned with an error": Asked(status="abandoned", error="rejected:400"),
         "abandoned on a day": Asked(status="abandoned", failed_from=day, failed_before=day + timedelta(days=1)),
