@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tests.chaos.provider import TYPES
 from tests.e2e import people
-from tests.e2e.people import ZONES, person
+from tests.e2e.people import person, zones_for
 
 if TYPE_CHECKING:
     from tests.e2e.processes import Site
@@ -26,7 +26,8 @@ class Feeder:
 
     def __init__(self, site: Site, messages: int, due_at: datetime) -> None:
         """So many, all of them due at this whole minute, two a person."""
-        self._parts = [part(due_at, first) for first in range(0, messages // len(TYPES), PART)]
+        zones = zones_for(due_at)
+        self._parts = [part(due_at, zones, first) for first in range(0, messages // len(TYPES), PART)]
         self._site = site
         self._stopping = Event()
         self._thread = Thread(target=self._feed, name="feeder")
@@ -66,10 +67,10 @@ class Feeder:
         return answer.status == 200 and answer.body["rejected"] == 0
 
 
-def part(due_at: datetime, first: int) -> bytes:
+def part(due_at: datetime, zones: list[str], first: int) -> bytes:
     """A CSV file of people whose birthday and anniversary are one day."""
     rows = [",".join(COLUMNS)]
     for number in range(first, first + PART):
-        one = person(due_at, ZONES[number % len(ZONES)], number)
+        one = person(due_at, zones[number % len(zones)], number)
         rows.append(",".join({**one, "anniversary": one["birthday"], "message_types": ";".join(TYPES)}[name] for name in COLUMNS))
     return "\n".join([*rows, ""]).encode()

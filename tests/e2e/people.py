@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 # without daylight saving, so that a wall time is one instant on any day the tests run; of every region of the bus
 ZONES = ("Asia/Kathmandu", "America/Bogota", "Africa/Lagos", "Pacific/Kiritimati", "Atlantic/Reykjavik", "Europe/Istanbul")
+REGISTERED_WITHIN = timedelta(minutes=10)
 COLUMNS = "external_id,first_name,last_name,email,timezone,birthday,preferred_time"
 
 
@@ -34,7 +35,14 @@ def person(due_at: datetime, zone: str, number: int = 0) -> dict[str, str]:
     }
 
 
+def zones_for(due_at: datetime) -> list[str]:
+    """Those where it goes on being the day of this instant for a while: nobody is greeted for a day before they registered."""
+    later = max(due_at, datetime.now(UTC)) + REGISTERED_WITHIN
+    return [zone for zone in ZONES if due_at.astimezone(ZoneInfo(zone)).date() == later.astimezone(ZoneInfo(zone)).date()]
+
+
 def crowd(number: int, due_at: datetime) -> bytes:
     """A CSV file of so many people, all due at this whole minute."""
-    people = (person(due_at, ZONES[index % len(ZONES)], index) for index in range(number))
+    zones = zones_for(due_at)
+    people = (person(due_at, zones[index % len(zones)], index) for index in range(number))
     return "\n".join([COLUMNS, *(",".join(one[column] for column in COLUMNS.split(",")) for one in people), ""]).encode()

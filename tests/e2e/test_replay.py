@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from projections.registry import PROJECTIONS
-from tests.e2e.people import COLUMNS, ZONES, person, this_minute
+from tests.e2e.people import COLUMNS, person, this_minute, zones_for
 from tests.e2e.processes import Site, until
 from tests.servers import create_database, drop_database
 
@@ -138,7 +138,8 @@ def running(work, over: Event) -> Iterator[None]:
 
 def upload(site: Site, first: int, number: int) -> None:
     due_at = this_minute()
-    people = (person(due_at, ZONES[index % len(ZONES)], index) for index in range(first, first + number))
+    zones = zones_for(due_at)
+    people = (person(due_at, zones[index % len(zones)], index) for index in range(first, first + number))
     file = "\n".join([COLUMNS, *(",".join(one[column] for column in COLUMNS.split(",")) for one in people), ""])
     report = site.ask("POST", "/v1/users/import", file.encode(), media="text/csv").body
     assert (report["accepted"], report["rejected"]) == (number, 0)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.e2e.people import COLUMNS, ZONES, next_minute, person, this_minute
+from tests.e2e.people import COLUMNS, next_minute, person, this_minute, zones_for
 from tests.e2e.processes import until
 from tests.servers import create_database, drop_database
 
@@ -101,7 +101,8 @@ def killed(programs: Iterable[Program]) -> None:
 
 
 def upload(site: Site, numbers: range, due_at: datetime) -> None:
-    people = (person(due_at, ZONES[number % len(ZONES)], number) for number in numbers)
+    zones = zones_for(due_at)
+    people = (person(due_at, zones[number % len(zones)], number) for number in numbers)
     rows = "\n".join([COLUMNS, *(",".join(one[column] for column in COLUMNS.split(",")) for one in people), ""])
     assert site.ask("POST", "/v1/users/import", rows.encode(), media="text/csv").body["accepted"] == len(numbers)
 
