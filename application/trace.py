@@ -175,8 +175,7 @@ class _Telling:
             self._tell("users", [fact for fact in person if f"users:{fact.position}" in asked or fact is planned_from])
 
     def _tell_members(self, dispatch_id: UUID, batch: list[Recorded[Event]]) -> None:
-        asked = (getattr(batch[0].event, "message_ids", ()),)
-        for member in self._some([each for ids in asked for each in ids]):
+        for member in self._some(getattr(batch[0].event, "message_ids", ())):
             about = [fact for fact in self._read("messages", member) if getattr(fact.event, "dispatch_id", None) == dispatch_id]
             self._tell("messages", about)
 

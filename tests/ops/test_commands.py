@@ -240,6 +240,6 @@ def test_a_wrong_pause_is_refused(run, arguments, named):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("up", "run", "import", "explain", "audit", "doctor", "simulate", "pause", "resume", "recover"):
+    for command in ("up", "run", "import", "explain", "trace", "audit", "doctor", "simulate", "pause", "resume", "recover"):
         assert main([command, "--help"]) == 0
         assert re.search(rf"^(  |Example: )ninebell {command}( |$)", capsys.readouterr().out, re.MULTILINE)
