@@ -125,6 +125,8 @@ def test_what_the_sweep_planned_months_later_is_of_the_story_of_the_facts_it_rea
     assert sorted(told(out)) == sorted(WHOLE)
     _, out, _ = trace("renamed")
     assert told(out) == ["user.renamed.v1 by key:default"]
+    _, out, _ = trace(town.client.get("/v1/messages").json()["items"][0]["id"])
+    assert sorted(told(out)) == sorted(WHOLE)
 
 
 def test_an_operators_request_about_a_message_is_found(town: Town, trace: Trace) -> None:
@@ -209,6 +211,14 @@ def test_callers_ids_are_noted_for_commands_alone_and_forgotten_in_the_end(town:
     assert stories.called_at("order-7") == [NOW]
     stories.forget(NOW + timedelta(seconds=1))
     assert stories.called_at("order-7") == []
+
+
+def test_what_is_too_much_to_tell_is_counted(town: Town, trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.trace.MOST_STREAMS", 1)
+    for number in range(3):
+        asked(town, external_id=f"crm-{number}")
+    code, out, err = trace("order-7")
+    assert (code, told(out), err) == (0, WHOLE[:1], "2 more streams belong to this story\n")
 
 
 def test_what_can_not_be_read_is_named_and_the_rest_is_told(town: Town, trace: Trace) -> None:
