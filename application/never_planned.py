@@ -73,7 +73,8 @@ class NeverPlanned:
             return later
         life = self._known_by(last)
         if silent := why_silent(life.user, self._kind):
-            return _of("no_fact", f"{silent} So nothing of {self._name} ever comes.", "Tell it: PATCH /v1/users/{id}.")
+            nor = "" if self._name in life.user.message_types else " Nor had they chosen it."
+            return _of("no_fact", f"{silent} So nothing of {self._name} ever comes.{nor}", "Tell it: PATCH /v1/users/{id}.")
         if self._failed:
             return self._fails()
         if self._skips_leap_day(life.user, first, last):

@@ -66,7 +66,7 @@ def _data(told: Told, *, personal: bool) -> dict[str, Any]:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ",".join(map(str, value)) if len(value) <= LONGEST_LIST else f"({len(value)} of them)"
     return str(value)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,6 +70,8 @@ def test_a_request_is_told_from_the_request_to_the_delivery(town: Town, trace: T
     instants = [line.split()[0] for line in out.splitlines()[1:]]
     assert instants == sorted(instants)
     assert instants[0] == "2027-03-01T12:00:00.000Z"
+    assert " message_types=BIRTHDAY " in out
+    assert re.search(r" message_ids=[0-9a-f-]{36},[0-9a-f-]{36}$", out, re.MULTILINE)
     assert "order-8" not in out
 
 
