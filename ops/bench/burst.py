@@ -25,6 +25,7 @@ SETTLE: Final = timedelta(seconds=0.5)
 LOOK_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 300.0
 MICROSECONDS: Final = 1e6
+PROVIDER: Final = "ops.bench.provider"
 
 Found = dict[tuple[str, str], float]
 
@@ -53,12 +54,14 @@ def _run(place: Ground, bus: Broker, burst: Burst, run: int, tell: Tell) -> Foun
     port = _free_port()
     told = {"AMQP_URL": bus.url, "NINEBELL_SINK_LISTEN": f"127.0.0.1:{port}", "NINEBELL_LISTEN": f"127.0.0.1:{_free_port()}"}
     with place.fresh(f"burst_{run}", **told) as (parts, environment):
-        roles = ("sink", "projections", "dispatcher", *(("planner", "api") if burst.all_roles else ()))
-        commands = {role: ("run", role) for role in roles}
+        roles = ("projections", "dispatcher", *(("planner", "api") if burst.all_roles else ()))
+        calls = place.directory / f"burst_{run}.jsonl"
+        commands = {"provider": (str(port), str(calls))} | {role: ("run", role) for role in roles}
         commands |= {f"worker {number + 1}": ("run", "worker") for number in range(burst.workers)}
-        with running(commands, environment, place.directory / f"burst_{run}" / "printed") as processes:
+        printed = place.directory / f"burst_{run}" / "printed"
+        with running(commands, environment, printed, provider=PROVIDER) as processes:
             tell("processes start")
-            for process in processes[1:]:
+            for process in processes:
                 process.until_it_says("running:")
             due_at = _prepared(parts, burst, tell)
             ours, servers = {process.name: process.pid for process in processes}, _servers(place, bus)
@@ -70,9 +73,9 @@ def _run(place: Ground, bus: Broker, burst: Burst, run: int, tell: Tell) -> Foun
             everything_seconds = time.monotonic() - began
             used = {name: after - before[name] for name, after in _cpu(measured).items()}
             stats = _stats(port)
-    received = _received(parts.settings.data_dir / "sink.jsonl", due_at)
+    received = _received(calls, due_at)
     if len(received) != burst.messages or stats["keys"] != burst.messages:
-        raise ProcessFailed(f"the sink got {stats} for {burst.messages} messages")
+        raise ProcessFailed(f"the provider got {stats} for {burst.messages} messages")
     return _figures(received, everything_seconds, used) | peaks.figures()
 
 
@@ -137,7 +140,7 @@ def _until(done: Callable[[], bool], processes: Sequence[Process]) -> None:
 def _stats(port: int) -> dict[str, int]:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("GET", "/sink/stats")
+        connection.request("GET", "/")
         found: dict[str, int] = json.loads(connection.getresponse().read())
     finally:
         connection.close()

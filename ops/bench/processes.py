@@ -15,6 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 0.05
+CLI: Final = "ops.cli"
 PATH: Final = os.defpath
 
 
@@ -23,14 +24,16 @@ class ProcessFailed(Exception):
 
 
 class Process:
-    """One `ninebell` command, beside us."""
+    """One `ninebell` command, or another module, beside us."""
 
-    def __init__(self, name: str, words: tuple[str, ...], environment: Mapping[str, str], printed: Path) -> None:
+    def __init__(
+        self, name: str, words: tuple[str, ...], environment: Mapping[str, str], printed: Path, module: str = CLI
+    ) -> None:
         self.name = name
         self._printed = printed
         with printed.open("wb") as out:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli", *words],
+                [sys.executable, "-m", module, *words],
                 env={"PATH": PATH, **environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -77,13 +80,16 @@ class Process:
 
 
 @contextmanager
-def running(commands: Mapping[str, tuple[str, ...]], environment: Mapping[str, str], printed: Path) -> Iterator[list[Process]]:
-    """Name → the words of a `ninebell` command. All have ended afterwards."""
+def running(
+    commands: Mapping[str, tuple[str, ...]], environment: Mapping[str, str], printed: Path, **modules: str
+) -> Iterator[list[Process]]:
+    """Name → the words of a `ninebell` command, or of the module of that name. All have ended afterwards."""
     printed.mkdir(parents=True, exist_ok=True)
     processes: list[Process] = []
     try:
         for name, words in commands.items():
-            processes.append(Process(name, words, environment, printed / f"{name}.txt".replace(" ", "-")))
+            file = printed / f"{name}.txt".replace(" ", "-")
+            processes.append(Process(name, words, environment, file, modules.get(name, CLI)))
         yield processes
     finally:
         for process in processes:

@@ -1,0 +1,84 @@
+"""A provider that costs next to nothing, so that what is measured is Ninebell: takes every call, and keeps when it came.
+
+python -m ops.bench.provider PORT FILE writes a line a call to FILE when told to end: when it was received, and its key.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+from infrastructure.clock import SystemClock
+
+END_OF_HEAD: Final = b"\r\n\r\n"
+LENGTH: Final = b"content-length:"
+KEY: Final = b"Idempotency-Key: "
+HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+RECEIPT: Final = b'{"id":"taken"}'
+TAKEN: Final = HEAD % len(RECEIPT) + RECEIPT
+
+calls: list[tuple[float, bytes]] = []
+"""When each call was received, by the loop's clock, and its key."""
+
+
+class Connection(asyncio.Protocol):
+    """Reads whole requests, however they are cut."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data if self._rest else data
+        while (end := data.find(END_OF_HEAD)) >= 0:
+            head = data[:end]
+            length = _length(head)
+            if len(data) < (whole := end + len(END_OF_HEAD) + length):
+                break
+            self._answer(head)
+            data = data[whole:]
+        self._rest = data
+
+    def _answer(self, head: bytes) -> None:
+        if head.startswith(b"GET"):
+            body = json.dumps({"calls": len(calls), "keys": len({key for _, key in calls})}).encode()
+            self._transport.write(HEAD % len(body) + body)
+            return
+        start = head.find(KEY) + len(KEY)
+        calls.append((self._loop.time(), head[start : head.find(b"\r", start)]))
+        self._transport.write(TAKEN)
+
+
+def _length(head: bytes) -> int:
+    lower = head.lower()
+    at = lower.find(LENGTH)
+    if at < 0:
+        return 0
+    end = lower.find(b"\r", at)
+    return int(lower[at + len(LENGTH) : end if end >= 0 else None])
+
+
+async def serve(port: int, file: Path) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    server = await loop.create_server(Connection, "127.0.0.1", port)
+    offset = SystemClock().now().timestamp() - loop.time()
+    print("running: provider", flush=True)
+    await over.wait()
+    server.close()
+    with file.open("w") as out:
+        for at, key in calls:
+            received = datetime.fromtimestamp(at + offset, UTC).isoformat()
+            out.write(json.dumps({"received_at": received, "idempotency_key": key.decode()}) + "\n")
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2])))
