@@ -1,5 +1,6 @@
 """Who fills the tables of a build: this process alone, or several beside it, that end with it?"""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from infrastructure.read_model_filler import Filler
 
 WORTH_PROCESSES_EVENTS: Final = 100_000
 LOOK_SECONDS: Final = 0.5
+COLLECT_AFTER_OBJECTS: Final = 200_000
 
 Stage = Literal["reading", "indexing", "catching up", "comparing", "waiting for readers"]
 Numbered = tuple[int, Task]
@@ -120,6 +122,8 @@ def _database(dsn: str) -> Database:
 
 def _begin(dsn: str, master_key: bytes, build: Build) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the one that gives the tasks makes the most
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)  # a page is many objects, of which none is kept
     Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
     database = _database(dsn)
     database.open()

@@ -97,9 +97,9 @@ def copy(cursor: Cursor[Row], table: str, rows: Sequence[Struct]) -> None:
     arrays = _arrays(kind)
     with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), columns)) as stream:
         for row in rows:
-            values = astuple(row)
-            if arrays:
-                values = tuple(list(value) if number in arrays else value for number, value in enumerate(values))
+            values = list(astuple(row))
+            for number in arrays:
+                values[number] = list(values[number])
             stream.write_row(values)
 
 

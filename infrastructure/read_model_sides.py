@@ -26,6 +26,10 @@ RELATIONS: Final = """
         ON child.oid = inhrelid
     WHERE parent.relnamespace = %(schema)s::regnamespace AND parent.relname = ANY(%(tables)s)"""
 
+LOOSE: Final = """
+    SELECT relname FROM pg_class WHERE relnamespace = %(schema)s::regnamespace AND relkind = 'r' AND NOT relispartition
+        AND regexp_replace(relname, '_\\d{4}_\\d{2}$', '') = ANY(%(tables)s) AND relname <> ALL(%(tables)s)"""
+
 
 class Side(Struct, frozen=True):
     """One of the three sets of tables; the same unqualified names mean these once `enter` was called."""
@@ -92,12 +96,19 @@ def make(cursor: Cursor[Row], projection: Projection, side: Side) -> None:
 def drop(cursor: Cursor[Row], read_model: str, side: Side, others: Sequence[str] = ()) -> bool:
     """Remove what stands there, `others` among it; whether anything was there."""
     found = find(cursor, read_model, side)
-    for table in {*(found.tables if found else ()), *others}:
+    tables = [*(found.tables if found else ()), *others]
+    for table in (*tables, *_loose(cursor, side, tables)):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(side.schema, table)))
     cursor.execute("DELETE FROM read_models WHERE name = %s AND side = %s", (read_model, side.name))
     for kept in ("positions", "parked_events"):
         cursor.execute(sql.SQL("DELETE FROM {} WHERE follower = %s").format(sql.Identifier(kept)), (side.follower(read_model),))
     return found is not None
+
+
+def _loose(cursor: Cursor[Row], side: Side, tables: Sequence[str]) -> list[str]:
+    """Months that a build has not made partitions yet."""
+    cursor.execute(LOOSE, {"schema": side.schema, "tables": tables})
+    return [name for (name,) in cursor]
 
 
 def relations(cursor: Cursor[Row], side: Side, tables: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Does a read model built anew beside the live one come out the same, wherever it is interrupted, and take its place whole?"""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import date
 from threading import Event as Signal
 from typing import Any
@@ -289,12 +290,21 @@ def test_a_projector_of_tables_swapped_away_before_their_first_event_adds_nothin
         assert cursor.execute("SELECT count(*) FROM analytics_transitions").fetchall() == [(0,)]
 
 
-def test_what_was_begun_can_be_thrown_away(store: PostgresEventStore, rebuild: Make) -> None:
+@pytest.mark.parametrize("after", ["reading", "indexing", None])
+def test_what_was_begun_can_be_thrown_away(store: PostgresEventStore, rebuild: Make, after: str | None) -> None:
     history(store)
     drain(prepared(store, MESSAGE_LOG))
-    before = rows(store, MESSAGE_LOG)
-    work = rebuild(MESSAGE_LOG)
-    work.build(NOW)
+    before, stop = rows(store, MESSAGE_LOG), Signal()
+
+    def stop_soon(told: Told) -> None:
+        if told.stage == after:
+            stop.set()
+
+    work = rebuild(MESSAGE_LOG, stop_soon, stop=stop)
+    with pytest.raises(Stopped) if after else nullcontext():
+        work.build(NOW)
+    if after:
+        rebuild(MESSAGE_LOG).build(NOW, anew=True)
     assert work.drop(NEXT)
     assert rows(store, MESSAGE_LOG) == before
     with store.database.cursor() as cursor:
