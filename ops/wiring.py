@@ -9,6 +9,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Final, Self
 
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from uuid_utils.compat import uuid7
 
 from api.service import Service
@@ -19,7 +20,7 @@ from application.dispatch_messages import Dispatcher
 from application.edit_templates import EditTemplates
 from application.plan_messages import Planner, horizon
 from application.planner_ports import PlannerWork
-from application.ports import Begin
+from application.ports import Begin, StoreUnavailable
 from application.publish_dispatches import Publisher
 from application.recover_deliveries import Recovery
 from application.repeat_doubt import RepeatDoubt
@@ -210,8 +211,12 @@ class _ClockOf:
 
 @contextmanager
 def _reading(parts: Parts) -> Iterator[tuple[Cursor, Sealer]]:
-    with parts.database.transaction() as cursor:
-        yield cursor, UserSealer(parts.keyring, cursor)
+    """Raises StoreUnavailable, also while the tables are those of an earlier version, until this one is built beside them."""
+    try:
+        with parts.database.transaction() as cursor:
+            yield cursor, UserSealer(parts.keyring, cursor)
+    except (UndefinedColumn, UndefinedTable) as error:
+        raise StoreUnavailable("read models of another version") from error
 
 
 def planner(parts: Parts, elector: Elector) -> Planner:

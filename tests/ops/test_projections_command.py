@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from application.ports import StoreUnavailable
 from ops.at_hand import at_hand
 from ops.cli import main
 from ops.settings import read_settings
+from ops.wiring import service
+from projections import message_log
+from projections.message_filter import Asked
 from projections.registry import PROJECTIONS
 
 PEOPLE = "external_id,first_name,email,timezone,birthday\n" + "".join(
@@ -124,3 +128,11 @@ def test_what_differs_is_told_before_the_swap_and_may_prevent_it(people, run):
 def test_sums_are_verified_whole_or_not_at_all(people, run):
     assert run("verify", "analytics_view")[0] == 0
     assert run("verify", "analytics_view", "--sample", "5")[0] == 2
+
+
+def test_tables_of_an_earlier_shape_are_an_outage_to_whoever_queries_them(run):
+    with at_hand(read_settings(), "test") as parts:
+        with parts.database.cursor() as cursor:
+            cursor.execute("ALTER TABLE message_log RENAME COLUMN reason TO why")
+        with pytest.raises(StoreUnavailable, match="of another version"), service(parts, list).reading() as (cursor, _):
+            message_log.page(cursor, Asked())
