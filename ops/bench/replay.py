@@ -28,6 +28,7 @@ from ops.installation import opened
 from ops.settings import read_settings
 from ops.wiring import Parts, build, prepare
 from projections import message_log
+from projections.message_filter import Asked
 from projections.message_log import MESSAGE_LOG
 from projections.registry import PROJECTIONS
 
@@ -183,7 +184,7 @@ class _Onlooker:
                     began = monotonic()
                     with connection.transaction():
                         message_log.totals(connection.cursor())
-                        connection.execute("SELECT * FROM message_log ORDER BY due_at, id LIMIT 100").fetchall()
+                        message_log.page(connection.cursor(), Asked(), limit=100)
                     self.slowest = max(self.slowest, monotonic() - began)
         except psycopg.Error as error:
             self.failed = type(error).__name__

@@ -128,7 +128,7 @@ def test_a_user_whose_key_is_gone_is_not_seen_even_before_the_erasure_was_read(
 
 def test_nothing_personal_stands_in_clear(users: ReadModel, cursor: Cursor) -> None:
     users.given(ADA_ID, ADA)
-    [(row, sealed)] = cursor.execute("SELECT to_json(users_view)::text, sealed FROM users_view").fetchall()
+    [(row, sealed)] = cursor.execute("SELECT (to_jsonb(users_view) - 'sealed')::text, sealed FROM users_view").fetchall()
     for secret in ("Ada", "Lovelace", "ada@example.org", "1815", "1835", "crm-4711", "Countess"):
         assert secret not in row
         assert secret.encode() not in sealed
