@@ -165,7 +165,7 @@ def _url(name: str, kind: Kind, said: ChannelSettings, usual: Usual) -> str:
     if not url:
         by_variable = "NINEBELL_HTTP_URL must be given with NINEBELL_CHANNEL=http"
         raise ValueError(by_variable if name == "http" else f"channels.{name}.url must be given")
-    if kind != "smtp":
+    if kind == "http" or said.url:
         _leads_somewhere(name, url)
     return url
 
