@@ -35,9 +35,7 @@ class HttpChannel:
         self.call_timeout_seconds = call_timeout_seconds
         address = Address.of(url)
         said = f"{address.headers}{HEADERS}"
-        self._post_head = (
-            f"POST {address.path}{address.query} HTTP/1.1\r\n{said}Content-Type: application/json\r\nIdempotency-Key: "
-        )
+        self._post_head = f"POST {address.path}{address.query} HTTP/1.1\r\n{said}{JSON}Idempotency-Key: "
         self._ask_path, self._ask_rest = f"GET {address.path.rstrip('/')}/", f"{address.query} HTTP/1.1\r\n{said}\r\n"
         self._connections = Connections(address, most=concurrency, call_timeout_seconds=call_timeout_seconds)
 
