@@ -9,10 +9,12 @@ from typing import Final
 
 from cyclopts import App
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
 from ops.bench import burst as bursting
+from ops.bench import import_people as importing
 from ops.bench import queries as querying
 from ops.bench import replay as replaying
 from ops.bench import schedule as scheduling
@@ -73,6 +75,7 @@ def burst(
     messages: int = 5_000,
     workers: int = 2,
     zones: tuple[str, ...] = ("Asia/Shanghai",),
+    bulk: int = 1,
     all_roles: bool = False,
     lead_seconds: float | None = None,
     amqp_url: str | None = None,
@@ -85,6 +88,8 @@ def burst(
     ----------
     zones
         Where people live, evenly; all of them are due at one and the same instant.
+    bulk
+        Messages a call, as for a provider that takes many at once.
     all_roles
         Let the planner and the API run as well, as they do in production.
     lead_seconds
@@ -92,8 +97,16 @@ def burst(
     amqp_url
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
-    wanted = bursting.Burst(messages=messages, workers=workers, zones=zones, all_roles=all_roles, lead_seconds=lead_seconds)
+    wanted = bursting.Burst(
+        messages=messages, workers=workers, bulk=bulk, zones=zones, all_roles=all_roles, lead_seconds=lead_seconds
+    )
     return _measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
+
+
+@app.command(name="import")
+def import_people(*, people: int = 200_000, runs: int = RUNS, out: Path = RESULTS) -> int:
+    """People a second through the HTTP API, how soon they are found and planned, and what memory each role holds."""
+    return _measured(lambda tell: importing.measure(people, runs, tell), out)
 
 
 @app.command
@@ -139,9 +152,17 @@ def _measured(part: Callable[[Tell], Result], out: Path) -> int:
 
 @contextmanager
 def _telling() -> Iterator[Tell]:
-    """One line that says what goes on; none where nobody watches."""
-    with Console(stderr=True).status("starting") as status:
-        yield status.update
+    """A line that says what goes on, with a bar where it is known how much of it is done; nothing where nobody watches."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def tell(text: str, /, *share: float) -> None:
+            done, of = share or (0, None)
+            bar.update(task, description=text, completed=done, total=of)
+
+        yield tell
 
 
 @contextmanager

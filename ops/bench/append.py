@@ -16,7 +16,8 @@ from domain.scheduled_message import MessageScheduled
 from domain.timezones import TZDATA_VERSION
 from infrastructure.event_store import PostgresEventStore
 from ops.bench.ground import ground
-from ops.bench.report import Result, Tell, figures_of
+from ops.bench.kept import repeated
+from ops.bench.report import Found, Result, Setting, Tell, figures_of
 from ops.wiring import Parts
 
 BENCH: Final = Origin(who="bench")
@@ -26,18 +27,21 @@ MANY: Final = 1_000
 def measure(threads: Sequence[int], seconds: float, runs: int, tell: Tell) -> Result:
     """One event a call from so many threads at once, then a thousand a call from one."""
     shapes = [*((number, 1) for number in threads), (1, MANY)]
-    found: list[dict[tuple[str, str], float]] = []
+    settings: dict[str, Setting] = {"seconds": seconds, "threads": " ".join(map(str, threads))}
     with ground() as place:
         machine = place.machine()
-        for run in range(runs):
+
+        def one(run: int) -> Found:
             with place.fresh(f"append_{run}") as (parts, _):
-                tell(f"append: run {run + 1} of {runs}")
-                found.append({key: value for shape in shapes for key, value in _run(parts, *shape, seconds).items()})
+                tell(f"append: run {run + 1} of {runs}", run, runs)
+                return {key: value for shape in shapes for key, value in _run(parts, *shape, seconds).items()}
+
+        found = repeated("append", settings, runs, one)
         at = place.now()
-    return Result(part="append", at=at, machine=machine, settings={"seconds": seconds}, figures=figures_of(found))
+    return Result(part="append", at=at, machine=machine, settings=settings, figures=figures_of(found))
 
 
-def _run(parts: Parts, threads: int, a_call: int, seconds: float) -> dict[tuple[str, str], float]:
+def _run(parts: Parts, threads: int, a_call: int, seconds: float) -> Found:
     before = _commits(parts)
     now = parts.clock.now()
     start = Barrier(threads + 1)

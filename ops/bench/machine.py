@@ -1,6 +1,7 @@
 """On which machine, and with which versions, was something measured?"""
 
 import platform
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     cores: int  # this process may use
     memory_gb: float
     load: float  # of the minute before, per core: what else ran here
+    ninebell: str  # the commit, and whether anything was changed since
     python: str
     postgresql: str
     rabbitmq: str = "not used"
@@ -34,10 +36,20 @@ def this_machine(connection: Connection, rabbitmq: str = "not used") -> Machine:
         cores=cores,
         memory_gb=round(psutil.virtual_memory().total / GIGABYTE, 1),
         load=round(psutil.getloadavg()[0] / cores, 2),
+        ninebell=_commit(),
         python=platform.python_version(),
         postgresql=str(row[0]) if row else "unknown",
         rabbitmq=rabbitmq,
     )
+
+
+def _commit() -> str:
+    """Unknown where this is no clone, or git is not here."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _processor() -> str:

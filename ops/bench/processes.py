@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,17 @@ ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 0.05
-CLI: Final = "ops.cli"
+BETWEEN_LOOKS_SECONDS: Final = 0.2
 PATH: Final = os.defpath
+
+
+def ninebell(*words: str) -> tuple[str, ...]:
+    """A `ninebell` command."""
+    return module("ops.cli", *words)
+
+
+def module(name: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *words)
 
 
 class ProcessFailed(Exception):
@@ -24,16 +33,14 @@ class ProcessFailed(Exception):
 
 
 class Process:
-    """One `ninebell` command, or another module, beside us."""
+    """One command beside us."""
 
-    def __init__(
-        self, name: str, words: tuple[str, ...], environment: Mapping[str, str], printed: Path, module: str = CLI
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], printed: Path) -> None:
         self.name = name
         self._printed = printed
         with printed.open("wb") as out:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", module, *words],
+                command,
                 env={"PATH": PATH, **environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -80,22 +87,36 @@ class Process:
 
 
 @contextmanager
-def running(
-    commands: Mapping[str, tuple[str, ...]], environment: Mapping[str, str], printed: Path, **modules: str
-) -> Iterator[list[Process]]:
-    """Name → the words of a `ninebell` command, or of the module of that name. All have ended afterwards."""
+def running(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], printed: Path) -> Iterator[list[Process]]:
+    """Name → command. All have ended afterwards."""
     printed.mkdir(parents=True, exist_ok=True)
     processes: list[Process] = []
     try:
-        for name, words in commands.items():
+        for name, command in commands.items():
             file = printed / f"{name}.txt".replace(" ", "-")
-            processes.append(Process(name, words, environment, file, modules.get(name, CLI)))
+            processes.append(Process(name, command, environment, file))
         yield processes
     finally:
         for process in processes:
             process.ask_to_stop()
         for process in processes:
             process.stop()
+
+
+def until(done: Callable[[], bool], processes: Sequence[Process] = (), patience_seconds: float = 300.0) -> None:
+    """Looks now and then, as long as all of these run. Raises ProcessFailed."""
+    deadline = time.monotonic() + patience_seconds
+    while not done():
+        for process in processes:
+            process.check()
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"it was not done within {patience_seconds:.0f} s")
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+
+
+def cpu_of(pids: Mapping[str, int]) -> dict[str, float]:
+    """Seconds that each has used so far."""
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def cpu_seconds(pid: int) -> float:

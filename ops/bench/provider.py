@@ -1,10 +1,12 @@
 """A provider that costs next to nothing, so that what is measured is Ninebell: takes every call, and keeps when it came.
 
-python -m ops.bench.provider PORT FILE writes a line a call to FILE when told to end: when it was received, and its key.
+python -m ops.bench.provider PORT FILE writes a line a message to FILE when told to end: when it was received, and its key;
+of a bulk call, each message's ID.
 """
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from datetime import UTC, datetime
@@ -22,8 +24,12 @@ HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Len
 RECEIPT: Final = b'{"id":"taken"}'
 TAKEN: Final = HEAD % len(RECEIPT) + RECEIPT
 
+BULK: Final = b'{"messages":'
+MESSAGE_ID: Final = re.compile(rb'"message_id":"([^"]+)"')
+RESULT: Final = b'{"message_id":"%s","status":200}'
+
 calls: list[tuple[float, bytes]] = []
-"""When each call was received, by the loop's clock, and its key."""
+"""When each message was received, by the loop's clock, and its key."""
 
 
 class Connection(asyncio.Protocol):
@@ -41,18 +47,26 @@ class Connection(asyncio.Protocol):
             length = _length(head)
             if len(data) < (whole := end + len(END_OF_HEAD) + length):
                 break
-            self._answer(head)
+            self._answer(head, data[end + len(END_OF_HEAD) : whole])
             data = data[whole:]
         self._rest = data
 
-    def _answer(self, head: bytes) -> None:
+    def _answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"GET"):
-            body = json.dumps({"calls": len(calls), "keys": len({key for _, key in calls})}).encode()
-            self._transport.write(HEAD % len(body) + body)
+            self._reply(json.dumps({"calls": len(calls), "keys": len({key for _, key in calls})}).encode())
+            return
+        if body.startswith(BULK):
+            ids = MESSAGE_ID.findall(body)
+            now = self._loop.time()
+            calls.extend((now, message_id) for message_id in ids)
+            self._reply(b'{"results":[' + b",".join(RESULT % message_id for message_id in ids) + b"]}")
             return
         start = head.find(KEY) + len(KEY)
         calls.append((self._loop.time(), head[start : head.find(b"\r", start)]))
         self._transport.write(TAKEN)
+
+    def _reply(self, body: bytes) -> None:
+        self._transport.write(HEAD % len(body) + body)
 
 
 def _length(head: bytes) -> int:

@@ -1,7 +1,7 @@
 """How fast is a read model built anew from a long log, in how much memory, and what do those notice who read it meanwhile?"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,6 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final, Self
 
-import psutil
 import psycopg
 from msgspec import Struct
 from psycopg import sql
@@ -21,9 +20,10 @@ from ops.bench.ground import PREFIX
 from ops.bench.machine import this_machine
 from ops.bench.past import Past, Person, live_through, people_of
 from ops.bench.people import register
-from ops.bench.processes import running
-from ops.bench.report import Result, Tell, figures_of, telling
+from ops.bench.processes import ninebell, running
+from ops.bench.report import Found, Result, Tell, figures_of, telling
 from ops.bench.stock_runner import events_a_second
+from ops.bench.weights import pss
 from ops.installation import opened
 from ops.settings import read_settings
 from ops.wiring import Parts, build, prepare
@@ -35,13 +35,10 @@ from projections.registry import PROJECTIONS
 DAYS: Final = 365
 EVENTS_A_MESSAGE: Final = 3.05
 MESSAGES_A_PERSON: Final = 3
-MEBIBYTE: Final = 1024 * 1024
 LOOK_SECONDS: Final = 0.02
 LOOKS_A_WEIGHING: Final = 25
 STOCK: Final = "stock_runner"
 STOCK_SECONDS: Final = 10.0
-
-Found = dict[tuple[str, str], float]
 
 
 class Long(Struct, frozen=True):
@@ -123,9 +120,9 @@ def _make(place: Long, events: int, tell: Tell) -> None:
 def _rebuilt(place: Long, name: str, home: Path) -> Found:
     events = place.events(PROJECTIONS[name].log)
     began = monotonic()
-    words = ("projections", "rebuild", name, "--anew")
+    command = ninebell("projections", "rebuild", name, "--anew")
     with (
-        running({name: words}, place.environment, home / "printed") as (process,),
+        running({name: command}, place.environment, home / "printed") as (process,),
         _Onlooker(place.dsn, process.pid) as onlooker,
     ):
         process.wait()
@@ -179,7 +176,7 @@ class _Onlooker:
                 looks = 0
                 while not self._stop.wait(LOOK_SECONDS):
                     if looks % LOOKS_A_WEIGHING == 0:
-                        self.most_memory = max(self.most_memory, _weight(self._pid))
+                        self.most_memory = max(self.most_memory, pss(self._pid))
                     looks += 1
                     began = monotonic()
                     with connection.transaction():
@@ -188,14 +185,3 @@ class _Onlooker:
                     self.slowest = max(self.slowest, monotonic() - began)
         except psycopg.Error as error:
             self.failed = type(error).__name__
-
-
-def _weight(pid: int) -> float:
-    """Mebibytes that only these processes hold, and their share of what they hold together."""
-    total = 0
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                total += one.memory_full_info().pss
-    return total / MEBIBYTE

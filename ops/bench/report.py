@@ -1,10 +1,10 @@
 """How is a measurement told: as a table for people, and as a file for comparisons?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -14,11 +14,17 @@ from rich.table import Column, Table
 from ops.bench.machine import Machine
 
 RESULTS: Final = Path(__file__).parent / "results"
-"""Where results go if not told otherwise; git ignores it."""
+"""Where results go if not told otherwise."""
 
 Setting = str | int | float
-Tell = Callable[[str], None]
-"""Takes a line for the person who waits."""
+Found = dict[tuple[str, str], float]
+"""What one run found: (name, unit) → value."""
+
+
+class Tell(Protocol):
+    """Takes a line for the person who waits, and how much of how much is done where that is known."""
+
+    def __call__(self, text: str, /, *share: float) -> None: ...
 
 
 class Figure(Struct, frozen=True):
@@ -41,6 +47,8 @@ class Result(Struct, frozen=True, kw_only=True):
     machine: Machine
     settings: dict[str, Setting]
     figures: list[Figure]
+    series: dict[str, list[tuple[float, float]]] = {}
+    """Of the last run: name → (seconds, value)."""
 
 
 class _Written(Struct, frozen=True):
@@ -52,10 +60,10 @@ class _Written(Struct, frozen=True):
 
 def telling(tell: Tell, where: str) -> Tell:
     """The same, with the place in front of each line."""
-    return lambda text: tell(where + text)
+    return lambda text, *share: tell(where + text, *share)
 
 
-def figures_of(runs: Sequence[dict[tuple[str, str], float]]) -> list[Figure]:
+def figures_of(runs: Sequence[Found]) -> list[Figure]:
     """From what each run found, by (name, unit); every run finds the same things."""
     return [Figure(name, unit, [run[name, unit] for run in runs]) for name, unit in runs[0]]
 

@@ -5,8 +5,9 @@ from time import monotonic
 from typing import Final
 
 from ops.bench.ground import ground
+from ops.bench.kept import repeated
 from ops.bench.people import crowd, plan, register
-from ops.bench.report import Result, Tell, figures_of, telling
+from ops.bench.report import Found, Result, Setting, Tell, figures_of, telling
 from ops.wiring import Parts
 
 ZONES: Final = ("Asia/Shanghai", "America/Bogota", "Africa/Lagos", "Europe/Istanbul", "Asia/Kolkata", "Pacific/Auckland")
@@ -15,21 +16,24 @@ AHEAD: Final = timedelta(hours=6)
 
 def measure(people: int, runs: int, tell: Tell) -> Result:
     """Everybody has one occasion within the horizon, so that people and messages are as many."""
-    found = []
+    settings: dict[str, Setting] = {"people": people}
     with ground() as place:
         machine = place.machine()
-        for run in range(runs):
+
+        def one(run: int) -> Found:
             with place.fresh(f"schedule_{run}") as (parts, _):
-                found.append(_run(parts, people, telling(tell, f"schedule: run {run + 1} of {runs}, ")))
+                return _run(parts, people, telling(tell, f"schedule: run {run + 1} of {runs}, "))
+
+        found = repeated("schedule", settings, runs, one)
         at = place.now()
-    return Result(part="schedule", at=at, machine=machine, settings={"people": people}, figures=figures_of(found))
+    return Result(part="schedule", at=at, machine=machine, settings=settings, figures=figures_of(found))
 
 
-def _run(parts: Parts, people: int, tell: Tell) -> dict[tuple[str, str], float]:
+def _run(parts: Parts, people: int, tell: Tell) -> Found:
     now = parts.clock.now()
     due_at = (now + AHEAD).replace(microsecond=0)
     began = monotonic()
-    register(parts, crowd(people, due_at, ZONES), now, lambda done: tell(f"{done:,} registered"))
+    register(parts, crowd(people, due_at, ZONES), now, lambda done: tell(f"{done:,} registered", done, people))
     registered = monotonic()
     plan(parts, lambda steps: tell(f"{steps} steps of the planner"))
     planned = monotonic()

@@ -7,8 +7,9 @@ from time import monotonic
 from typing import Final
 
 from ops.bench.ground import Ground, ground
-from ops.bench.processes import running
-from ops.bench.report import Result, Tell, figures_of
+from ops.bench.kept import repeated
+from ops.bench.processes import ninebell, running
+from ops.bench.report import Found, Result, Setting, Tell, figures_of
 from ops.bench.schedule import ZONES
 
 FIRST: Final = date(2027, 1, 1)
@@ -18,23 +19,26 @@ COLUMNS: Final = ("external_id", "first_name", "last_name", "email", "timezone",
 
 def measure(people: int, runs: int, tell: Tell) -> Result:
     """`ninebell simulate` as a process of its own, from its start to its end. Raises ProcessFailed."""
+    settings: dict[str, Setting] = {"people": people, "days": 365}
     with ground() as place:
         machine = place.machine()
         file = place.directory / "people.csv"
         _write(file, people)
-        found = []
-        for run in range(runs):
+
+        def one(run: int) -> Found:
             tell(f"simulate: run {run + 1} of {runs}, {people:,} people")
-            found.append(_run(place, file, people))
+            return _run(place, file, people)
+
+        found = repeated("simulate", settings, runs, one)
         at = place.now()
-    return Result(part="simulate", at=at, machine=machine, settings={"people": people, "days": 365}, figures=figures_of(found))
+    return Result(part="simulate", at=at, machine=machine, settings=settings, figures=figures_of(found))
 
 
-def _run(place: Ground, file: Path, people: int) -> dict[tuple[str, str], float]:
+def _run(place: Ground, file: Path, people: int) -> Found:
     out = place.directory / "year.csv"
-    words = ("simulate", "--people", str(file), "--from", str(FIRST), "--to", str(AFTER), "--out", str(out))
+    command = ninebell("simulate", "--people", str(file), "--from", str(FIRST), "--to", str(AFTER), "--out", str(out))
     began = monotonic()
-    with running({"simulate": words}, {"NINEBELL_DATA_DIR": str(place.directory)}, place.directory / "printed") as (process,):
+    with running({"simulate": command}, {"NINEBELL_DATA_DIR": str(place.directory)}, place.directory / "printed") as (process,):
         process.wait()
     seconds = monotonic() - began
     with out.open() as lines:

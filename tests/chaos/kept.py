@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
+from ops.bench.fingerprint import fingerprint_of
 from tests.chaos.trial import Result
 from tests.e2e.processes import ROOT
-from tests.fingerprint import fingerprint_of
 
 HOME: Final = ROOT / ".make" / "chaos"
 TREE: Final = (

@@ -14,7 +14,7 @@ import pytest
 
 from application.audit_messages import audit_messages
 from infrastructure.audit_query import open_books
-from ops.bench import append, burst, past, queries, schedule, simulate
+from ops.bench import append, burst, import_people, kept, past, queries, schedule, simulate
 from ops.bench.ground import ground
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import show, write
@@ -41,6 +41,7 @@ def broker() -> Iterator[Broker]:
 def nothing_is_left(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory of its own for what is temporary, and no new child, once a measurement is over."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(kept, "HOME", tmp_path / "kept")
     (tmp_path / "temporary").mkdir()
     before = {child.pid for child in psutil.Process().children()}  # what the broker starts for itself comes and goes below it
     yield tmp_path
@@ -79,9 +80,24 @@ def test_a_burst_is_delivered_by_processes_of_their_own(tmp_path: Path, broker: 
     assert found["result"]["machine"]["rabbitmq"][0].isdigit()
 
 
+def test_a_bulk_call_delivers_many_each_of_them_once(tmp_path: Path, broker: Broker) -> None:
+    small = burst.Burst(messages=150, workers=1, bulk=100, lead_seconds=8)
+    result = burst.measure(small, 1, broker.url, print)
+    assert (result.part, result.settings["messages a call"]) == ("burst-bulk", 100)
+    assert told(result, tmp_path)["medians"]["delivered"] > 0
+
+
 def test_a_burst_that_falls_due_before_it_is_prepared_is_no_measurement(broker: Broker) -> None:
     with pytest.raises(ProcessFailed, match="--lead-seconds"):
         burst.measure(burst.Burst(messages=1, lead_seconds=-1), 1, broker.url, print)
+
+
+def test_an_upload_is_found_and_planned_by_processes_of_their_own(tmp_path: Path) -> None:
+    result = import_people.measure(600, 1, print)
+    medians = told(result, tmp_path)["medians"]
+    assert medians["accepted"] > medians["accepted and queryable"] > 0
+    assert 0 < medians["queryable after the answer"] <= medians["planned after the answer"]
+    assert all(looks and looks[-1][1] > 10 for looks in result.series.values())
 
 
 def test_a_simulated_year_sends_every_birthday(tmp_path: Path) -> None:

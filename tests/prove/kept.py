@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.timezones import TZDATA_VERSION
-from tests.fingerprint import ROOT, fingerprint_of
+from ops.bench.fingerprint import ROOT, fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

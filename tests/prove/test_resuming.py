@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fingerprint import fingerprint_of
+from ops.bench.fingerprint import fingerprint_of
 from tests.prove.__main__ import Proof, main
 from tests.prove.kept import Kept
 from tests.prove.telling import Tell
