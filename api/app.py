@@ -26,6 +26,7 @@ from api.http_wire import (
     Listed,
     MessageShown,
     NewUser,
+    RebuildShown,
     Reschedule,
     Suppression,
     UpcomingShown,
@@ -53,6 +54,7 @@ MESSAGE: Final = "/v1/messages/{id:uuid}"
 RESCHEDULE: Final = f"{MESSAGE}/reschedule"
 REDRIVE: Final = f"{MESSAGE}/redrive"
 RESOLVE: Final = f"{MESSAGE}/resolve"
+REBUILD: Final = "/v1/projections/{name}/rebuild"
 TEMPLATE: Final = "/v1/templates/{type}/{language}"
 MERGE_PATCH: Final = ("application/merge-patch+json", *JSON)
 UPLOADS: Final = (user_import.CSV, user_import.NDJSON)
@@ -93,6 +95,7 @@ ROUTES: Final = (
     Endpoint("GET", TEMPLATE, templates.get_template, query=AskTemplate, gives=TemplateShown, problems=MISSING),
     Endpoint("PUT", TEMPLATE, templates.put_template, media=JSON, body=TemplateText, gives=TemplateShown, problems=MISSING),
     Endpoint("GET", "/v1/projections", projections.list_projections, gives=Items[FollowerShown]),
+    Endpoint("POST", REBUILD, projections.rebuild, status=202, gives=RebuildShown, problems=(404, 409)),
     Endpoint("GET", "/metrics", health.metrics, gives=str, produces="text/plain"),
     Endpoint("GET", "/healthz", health.healthz, gives=HealthShown, open=True, blocks=False),
     Endpoint("GET", "/readyz", health.readyz, gives=HealthShown, problems=(503,), open=True),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -142,8 +142,17 @@ class EventShown(Struct, frozen=True, kw_only=True):
     causation_id: str
 
 
-class FollowerShown(Struct, frozen=True, kw_only=True):
-    """How far a read model or a process manager has come."""
+class RebuildShown(Struct, frozen=True, kw_only=True):
+    """A rebuild that somebody asked for; `why` it was refused."""
+
+    state: Literal["waiting", "building", "refused"]
+    who: str
+    at: datetime
+    why: str
+
+
+class FollowerShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a read model or a process manager has come. Without `rebuild`, none is wanted, or it is done."""
 
     name: str
     kind: str
@@ -153,6 +162,7 @@ class FollowerShown(Struct, frozen=True, kw_only=True):
     lag_events: int
     lag_seconds: float
     parked: int
+    rebuild: RebuildShown | None = None
 
 
 class Listed(Struct, Generic[T], frozen=True):

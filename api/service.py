@@ -14,6 +14,7 @@ from application.edit_templates import EditTemplates
 from application.import_users import Staging
 from application.planner_ports import PlannerWork
 from application.ports import Begin, Clock, EventStore, Position
+from application.rebuild_read_model import WantedRebuilds
 from domain.message_type import MessageTypes
 from projections.projection import Cursor, Projection, Sealer
 
@@ -68,6 +69,7 @@ class Service(Struct, frozen=True, kw_only=True):
     planning: Begin[PlannerWork]
     """Opens one transaction on the planner's tables, for whoever must not plan what the planner plans at that moment."""
     templates: EditTemplates
+    rebuilds: WantedRebuilds
     ready: Callable[[], Sequence[str]]
     """What is not as it should be, by name: database, broker, projections."""
     moved_by_tzdata: Callable[[], Mapping[str, int]]

@@ -1,4 +1,4 @@
-"""The projections: every read model is fed by a thread of its own, and one more audits what they and the log say."""
+"""The projections: every read model is fed by a thread of its own; one more audits what they and the log say, one builds anew."""
 
 from threading import Thread
 from time import monotonic
@@ -6,16 +6,20 @@ from typing import Final
 
 import structlog
 
+from application.retain_months import ArchiveDamaged
 from infrastructure.auditor import Auditor
 from infrastructure.filling import Stopped, Told
 from infrastructure.projector import NewerTables, Projector
-from infrastructure.read_model_rebuild import AlreadyBuilt
+from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere
+from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from ops.running import Pause, Stop
 from ops.wiring import Parts, rebuild_of
 
 LOOK_SECONDS: Final = 5.0
 """How often the auditor asks whether it is time."""
 OTHERS_BUILD_SECONDS: Final = 1.0
+WANTED_SECONDS: Final = 1.0
+"""How often it is asked whether somebody wants a rebuild."""
 TOLD_SECONDS: Final = 10.0
 
 log = structlog.get_logger()
@@ -28,6 +32,7 @@ def run_projections(parts: Parts, stop: Stop) -> None:
         for name, projector in parts.projectors.items()
     ]
     threads.append(Thread(target=_audit, args=(parts, stop), name="auditor"))
+    threads.append(Thread(target=_build_what_is_wanted, args=(parts, stop), name="rebuilds"))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -60,6 +65,39 @@ def _build(parts: Parts, name: str, stop: Stop) -> None:
         work.build(parts.clock.now())
         work.swap()
     log.info("read_model_swapped", read_model=name, version=work.projection.version)
+
+
+def _build_what_is_wanted(parts: Parts, stop: Stop) -> None:
+    wanted, pause = PostgresWantedRebuilds(parts.database), Pause("rebuilds")
+    known = [projector.projection for projector in parts.projectors.values()]
+    while not stop.thread.wait(WANTED_SECONDS):
+        try:
+            if name := wanted.next(known):
+                _build_wanted(parts, name, wanted, stop)
+        except AlreadyBuilt:
+            continue
+        except Stopped:
+            return
+        except Exception as error:  # noqa: BLE001  a role ends only when told to
+            stop.thread.wait(pause.after(error))
+        else:
+            pause.over()
+
+
+def _build_wanted(parts: Parts, name: str, wanted: PostgresWantedRebuilds, stop: Stop) -> None:
+    work = rebuild_of(parts, name, stop.thread, _Telling(name).tell)
+    with work.alone():
+        if wanted.next([work.projection]) != name:
+            return  # another process has just built it
+        try:
+            work.build(parts.clock.now())
+            work.swap()
+        except (ArchiveDamaged, NotThere) as error:
+            wanted.refuse(name, str(error))
+            log.warning("rebuild_refused", read_model=name, said=str(error))
+        else:
+            wanted.done(name)
+            log.info("read_model_swapped", read_model=name, version=work.projection.version)
 
 
 class _Telling:

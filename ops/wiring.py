@@ -50,6 +50,7 @@ from infrastructure.schema import migrate
 from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
+from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from infrastructure.watchdog import Watchdog
 from infrastructure.work import begin_work
 from ops.installation import Installation
@@ -181,6 +182,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         staging=partial(PostgresStaging, parts.database),
         planning=planning(parts),
         templates=edit_templates(parts),
+        rebuilds=PostgresWantedRebuilds(parts.database),
         ready=ready,
         moved_by_tzdata=partial(moved_by_tzdata, parts.database),
         note_caller_id=PostgresStories(parts.database).note,

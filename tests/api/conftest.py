@@ -32,6 +32,7 @@ from infrastructure.projector import Projector
 from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
+from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from infrastructure.work import begin_work
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
@@ -87,6 +88,7 @@ class Town:
             staging=partial(PostgresStaging, store.database),
             planning=partial(begin_work, store, PostgresPlannerWork, "operator", None),
             templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
+            rebuilds=PostgresWantedRebuilds(store.database),
             ready=lambda: self.red,
             moved_by_tzdata=partial(moved_by_tzdata, store.database),
             note_caller_id=PostgresStories(store.database).note,
