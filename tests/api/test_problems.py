@@ -20,7 +20,7 @@ OPEN = {"/healthz", "/readyz", "/docs", "/openapi.json"}
 def test_nothing_but_what_is_open_answers_without_the_key(client: TestClient, header: str) -> None:
     for method, path in [*KEPT, ("GET", "/v1/nothing"), ("GET", "/docs/"), ("GET", "//docs")]:
         answer = client.request(
-            method, path.format(id=uuid4(), type="BIRTHDAY", language="fr"), headers={"Authorization": header}
+            method, path.format(id=uuid4(), type="BIRTHDAY", language="fr", name="message_log"), headers={"Authorization": header}
         )
         assert (answer.status_code, answer.json()["status"]) == (401, 401), path
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -90,7 +90,7 @@ def test_a_body_at_the_limit_is_read(client: TestClient) -> None:
 def test_a_method_that_is_not_there_is_answered_with_those_that_are(
     client: TestClient, method: str, path: str, allowed: str
 ) -> None:
-    answer = client.request(method, path.format(id=uuid4(), type="BIRTHDAY", language="fr"))
+    answer = client.request(method, path.format(id=uuid4(), type="BIRTHDAY", language="fr", name="message_log"))
     assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
     assert answer.headers["Content-Type"] == "application/problem+json"
 
