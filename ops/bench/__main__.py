@@ -16,6 +16,7 @@ from ops.bench import append as appending
 from ops.bench import burst as bursting
 from ops.bench import import_people as importing
 from ops.bench import queries as querying
+from ops.bench import rebuild_beside as besides
 from ops.bench import replay as replaying
 from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
@@ -127,6 +128,41 @@ def replay(*, events: int = 1_000_000, directory: Path | None = None, runs: int 
         Keeps the log for another time: ten million events take minutes to make.
     """
     return _measured(lambda tell: replaying.measure(events, runs, directory, tell), out)
+
+
+@app.command
+def rebuild_beside(
+    *,
+    events: int = 1_000_000,
+    messages_a_second: int = 100,
+    queries_a_second: int = 50,
+    seconds: int = 60,
+    lead_seconds: float | None = None,
+    amqp_url: str | None = None,
+    runs: int = 1,
+    out: Path = RESULTS,
+) -> int:
+    """How late messages are, how long queries take and how many fail, while nothing, one read model, and all are built anew.
+
+    Parameters
+    ----------
+    events
+        In the log of messages when it begins; there is a person for every nine.
+    seconds
+        That each of the three phases lasts at least; rebuilds are repeated until then.
+    lead_seconds
+        From the first registration to the first due instant: all must be planned and read by then.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    wanted = besides.Beside(
+        events=events,
+        messages_a_second=messages_a_second,
+        queries_a_second=queries_a_second,
+        seconds=seconds,
+        lead_seconds=lead_seconds,
+    )
+    return _measured(lambda tell: besides.measure(wanted, runs, amqp_url, tell), out)
 
 
 @app.command

@@ -14,7 +14,7 @@ import pytest
 
 from application.audit_messages import audit_messages
 from infrastructure.audit_query import open_books
-from ops.bench import append, burst, import_people, kept, past, queries, schedule, simulate
+from ops.bench import append, burst, import_people, kept, past, queries, rebuild_beside, schedule, simulate
 from ops.bench.ground import ground
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import show, write
@@ -98,6 +98,23 @@ def test_an_upload_is_found_and_planned_by_processes_of_their_own(tmp_path: Path
     assert medians["accepted"] > medians["accepted and queryable"] > 0
     assert 0 < medians["queryable after the answer"] <= medians["planned after the answer"]
     assert all(looks and looks[-1][1] > 10 for looks in result.series.values())
+
+
+def test_messages_go_out_and_questions_are_answered_beside_a_rebuild(tmp_path: Path, broker: Broker) -> None:
+    small = rebuild_beside.Beside(events=1_000, messages_a_second=5, queries_a_second=10, seconds=2, warm_up_seconds=0)
+    medians = told(rebuild_beside.measure(small, 1, broker.url, print), tmp_path)["medians"]
+    for built in ("nothing", "message_log", "all"):
+        assert medians[f"while {built} is built: queries failed"] == 0
+        assert medians[f"while {built} is built: messages due"] > 0
+        assert 0 < medians[f"while {built} is built: lateness p50"] <= medians[f"while {built} is built: lateness p99"]
+    assert min(medians[f"while {built} is built: took"] for built in rebuild_beside.REBUILDS) > 0
+
+
+def test_rebuilds_that_outlast_the_messages_are_no_measurement(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild_beside, "SPARE_SECONDS", 0)
+    small = rebuild_beside.Beside(events=1_000, messages_a_second=1, queries_a_second=1, seconds=1, warm_up_seconds=0)
+    with pytest.raises(ProcessFailed, match="fewer events"):
+        rebuild_beside.measure(small, 1, broker.url, print)
 
 
 def test_a_simulated_year_sends_every_birthday(tmp_path: Path) -> None:
