@@ -17,7 +17,7 @@ from domain.event import Event, stored_name
 from domain.scheduled_message import ScheduledMessage, Status
 from domain.user import User
 from domain.wanted_message import WantedMessage
-from projections.message_log import LoggedMessage, reason_shown
+from projections.logged_message import LoggedMessage, reason_shown
 from projections.page_cursor import BadCursor
 
 T = TypeVar("T")

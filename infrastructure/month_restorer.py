@@ -21,7 +21,7 @@ from infrastructure.database import ARCHIVED, Database, Row
 from infrastructure.month_standing import behind
 from infrastructure.month_tables import GIVE_UP_SECONDS, compare, partition_of, rows_of, shut_out_all, swap, telling
 from infrastructure.partitions import months_made
-from projections import message_log
+from projections import logged_message
 from projections.message_log import MESSAGE_LOG
 from projections.projection import as_rows
 
@@ -74,7 +74,7 @@ class MonthRestorer:
 
     def _fill_log(self, table: sql.Identifier, events: Iterator[Recorded[Any]]) -> None:
         for page in _whole_streams(events):
-            rows = message_log.rows_of(page, {})
+            rows = logged_message.rows_of(page, {})
             with self._database.cursor() as cursor:
                 cursor.execute(sql.SQL(FILL_LOG).format(table=table), (as_rows(rows),))
 

@@ -25,8 +25,9 @@ from ops.instants import given_instant
 from ops.settings import Settings, WrongSettings
 from ops.wiring import Parts
 from projections import message_log
+from projections.logged_message import LoggedMessage, reason_shown
 from projections.message_filter import Asked
-from projections.message_log import MESSAGE_LOG, LoggedMessage, reason_shown
+from projections.message_log import MESSAGE_LOG
 from projections.page_cursor import BadCursor
 from projections.projection import MOST_ROWS
 

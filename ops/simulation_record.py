@@ -19,7 +19,7 @@ from domain.scheduled_message import (
     evolve,
 )
 from infrastructure.event_store import PostgresEventStore
-from projections.message_log import reason_shown
+from projections.logged_message import reason_shown
 
 EVENTS_AT_ONCE: Final = 5000
 PLANNED: Final = (MessageScheduled, MessageRescheduled, MessageReinstated)

@@ -1,10 +1,7 @@
 """How many messages went where and when, and how late?"""
 
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from operator import attrgetter
 from typing import Any, Final, Literal, LiteralString, get_args
 
 from msgspec import Struct
@@ -12,26 +9,15 @@ from psycopg import sql
 
 from application.ports import Recorded
 from domain.scheduled_message import (
-    STATUS_AFTER,
-    DeliveryInDoubt,
-    MessageAbandoned,
-    MessageCancelled,
     MessageEvent,
-    MessageExpired,
-    MessageFailed,
-    MessageSent,
     ScheduledMessageEvent,
     Status,
-    status_after,
 )
 from domain.timezones import canonical
+from projections.analytics_counts import BEYOND, BUCKETS, counted
 from projections.projection import Cursor, History, Projection, Rows, Sealer, as_rows
 
-BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
-"""Upper edges of the lateness histogram in seconds, inclusive; what is later still has a bucket without an edge."""
-
 Step = Literal["hour", "day"]
-_BEYOND: Final = 2**31 - 1
 
 CREATE: Final[LiteralString] = """
 -- How many messages came into a status: by zone, and summed up over the zones, by hour and by day. So no question reads much.
@@ -104,63 +90,6 @@ ADD: Final[Mapping[str, LiteralString]] = {
     "analytics_lateness": ADD_LATENESS,
     "analytics_failures": ADD_FAILURES,
 }
-FAILURES: Final[Mapping[type[MessageEvent], Callable[[Any], str]]] = {
-    MessageFailed: attrgetter("error"),
-    MessageAbandoned: lambda event: event.error or event.reason,
-    MessageCancelled: attrgetter("reason"),
-    MessageExpired: attrgetter("reason"),
-    DeliveryInDoubt: attrgetter("reason"),
-}
-"""The events after which a message was not sent, and what each says of why."""
-
-
-class Transitions(Struct, frozen=True, order=True):
-    """How many messages came into a status within one UTC hour."""
-
-    day: date
-    hour: int
-    timezone: str  # canonical
-    message_type: str
-    status: Status
-    messages: int
-
-
-class Hours(Struct, frozen=True, order=True):
-    """The same over all zones."""
-
-    day: date
-    hour: int
-    message_type: str
-    status: Status
-    messages: int
-
-
-class Days(Struct, frozen=True, order=True):
-    """The same over all hours."""
-
-    day: date
-    message_type: str
-    status: Status
-    messages: int
-
-
-class Lateness(Struct, frozen=True, order=True):
-    """How many messages were sent within a bucket of the histogram."""
-
-    day: date
-    message_type: str
-    up_to_seconds: int
-    messages: int
-
-
-class Failures(Struct, frozen=True, order=True):
-    """How often a message was not sent on a day, and why: a failed try counts as often as it was made."""
-
-    day: date
-    message_type: str
-    status: Status
-    reason: str
-    messages: int
 
 
 class FailureReason(Struct, frozen=True):
@@ -188,53 +117,14 @@ class LatenessBucket(Struct, frozen=True):
 
 def project(cursor: Cursor, events: Sequence[Recorded[MessageEvent]], _: Sealer) -> None:
     """Count each change of status, and how late each message was sent."""
-    for table, rows in _counted(events).items():
+    for table, rows in counted(events).items():
         if rows:
             cursor.execute(ADD[table], [as_rows(rows)])
 
 
 def fold(histories: Sequence[History], _: Sealer) -> Rows:
     """The same counts, of whole streams."""
-    return _counted([recorded for history in histories for recorded in history])
-
-
-def _counted(events: Sequence[Recorded[MessageEvent]]) -> Rows:
-    changes = ((recorded, status_after(recorded.event)) for recorded in events)
-    transitions = Counter(_transition(recorded, status) for recorded, status in changes if status)
-    hours, days = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
-    for (day, hour, _zone, message_type, status), messages in transitions.items():
-        hours[day, hour, message_type, status] += messages
-        days[day, message_type, status] += messages
-    lateness = Counter(_lateness(recorded.event) for recorded in events if isinstance(recorded.event, MessageSent))
-    failures = Counter(_failure(recorded) for recorded in events if type(recorded.event) in FAILURES)
-    return {
-        "analytics_transitions": _rows(Transitions, transitions),
-        "analytics_hours": _rows(Hours, hours),
-        "analytics_days": _rows(Days, days),
-        "analytics_lateness": _rows(Lateness, lateness),
-        "analytics_failures": _rows(Failures, failures),
-    }
-
-
-def _rows(kind: Callable[..., Struct], counted: Counter[Any]) -> list[Struct]:
-    """In one order, so that two who count at once don't wait for each other in a circle."""
-    return [kind(*key, messages) for key, messages in sorted(counted.items())]
-
-
-def _transition(recorded: Recorded[MessageEvent], status: Status) -> tuple[date, int, str, str, Status]:
-    at = recorded.at.astimezone(UTC)
-    return at.date(), at.hour, canonical(recorded.event.timezone), recorded.event.message_type, status
-
-
-def _lateness(event: MessageSent) -> tuple[date, str, int]:
-    seconds = (event.sent_at - event.due_at).total_seconds()
-    return event.sent_at.astimezone(UTC).date(), event.message_type, (*BUCKETS, _BEYOND)[bisect_left(BUCKETS, seconds)]
-
-
-def _failure(recorded: Recorded[MessageEvent]) -> tuple[date, str, Status, str]:
-    kind = type(recorded.event)
-    reason = FAILURES[kind](recorded.event)
-    return recorded.at.astimezone(UTC).date(), recorded.event.message_type, STATUS_AFTER[kind], reason
+    return counted([recorded for history in histories for recorded in history])
 
 
 def throughput(
@@ -275,7 +165,7 @@ def lateness(cursor: Cursor, first: date, last: date, *, message_type: str | Non
     )
     found: dict[int, int] = dict(cursor.fetchall())
     edges = [LatenessBucket(edge, found.get(edge, 0)) for edge in BUCKETS]
-    return [*edges, LatenessBucket(None, found.get(_BEYOND, 0))]
+    return [*edges, LatenessBucket(None, found.get(BEYOND, 0))]
 
 
 def failures(cursor: Cursor, first: date, last: date, *, message_type: str | None = None) -> list[FailureReason]:

@@ -1,9 +1,6 @@
 """What became of each message?"""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from operator import attrgetter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, LiteralString, get_args
 from uuid import UUID
 
@@ -11,26 +8,14 @@ from msgspec import Struct
 from psycopg import sql
 
 from application.ports import Recorded
-from domain.delivery_policy import ITS_MINUTE
-from domain.event import Event
 from domain.scheduled_message import (
-    DeliveryInDoubt,
-    DoubtResolved,
-    MessageAbandoned,
-    MessageCancelled,
-    MessageExpired,
-    MessageFailed,
-    MessageRedriven,
     MessageScheduled,
-    MessageSent,
-    ScheduledMessage,
     ScheduledMessageEvent,
     Status,
-    evolve,
 )
-from domain.timezones import canonical
 from projections import page_cursor
-from projections.message_filter import BAD_ENDS, Asked, condition
+from projections.logged_message import LoggedMessage, changed, rows_of
+from projections.message_filter import Asked, condition
 from projections.page_cursor import ByDueInstant
 from projections.projection import MOST_ROWS, Cursor, History, Projection, Rows, Sealer, as_rows, id_range
 
@@ -90,15 +75,6 @@ COUNT: Final[LiteralString] = """
 INSERT INTO message_totals AS total SELECT * FROM json_populate_recordset(NULL::message_totals, %s)
 ON CONFLICT (occasion, status) DO UPDATE SET messages = total.messages + excluded.messages
 """
-ERRORS: Final[Mapping[type[Event], Callable[[Any], str]]] = {
-    MessageFailed: attrgetter("error"),
-    MessageAbandoned: attrgetter("error"),
-    DeliveryInDoubt: attrgetter("reason"),
-    **dict.fromkeys((MessageSent, DoubtResolved, MessageRedriven), lambda _: ""),
-}
-"""What each event says of what went wrong; the others leave it as it is."""
-FAILED: Final = frozenset((MessageFailed, MessageAbandoned, MessageCancelled, MessageExpired, DeliveryInDoubt))
-"""After these, something went wrong."""
 SELECT: Final[LiteralString] = """
 SELECT id, user_id, message_type, occasion, timezone, due_at, status, reason, attempts, channel, sent_at, doubts, updated_at,
        error, failed_at
@@ -108,46 +84,6 @@ STANDING: Final[LiteralString] = "SELECT id, status FROM message_log WHERE {whic
 """For the audit, which trusts no running total: where each message stands."""
 
 
-class LoggedMessage(Struct, frozen=True):
-    """A message as it stands."""
-
-    id: UUID
-    user_id: UUID
-    message_type: str
-    occasion: date
-    timezone: str  # the user's own spelling
-    due_at: datetime
-    status: Status
-    reason: str  # see `reason_shown`
-    attempts: int
-    channel: str  # empty until requested
-    sent_at: datetime | None
-    doubts: tuple[UUID | None, ...]  # as in ScheduledMessage
-    updated_at: datetime  # when its last event was recorded
-    error: str  # the code of what went wrong last; empty once that is over
-    failed_at: datetime | None  # when something last went wrong, whatever came of it
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether a provider may have accepted it without our knowing, whatever its status."""
-        return bool(self.doubts)
-
-
-class Row(LoggedMessage, frozen=True):
-    """A row as it is written."""
-
-    ended_badly: Status | None  # the status, where it is one of BAD_ENDS: an index knows these
-    canonical_timezone: str
-
-
-class Total(Struct, frozen=True):
-    """How many messages of an occasion's date are in a status now."""
-
-    occasion: date
-    status: Status
-    messages: int
-
-
 class Page(Struct, frozen=True):
     """A stretch of a list, and the cursor for the next one."""
 
@@ -155,51 +91,19 @@ class Page(Struct, frozen=True):
     next: str | None
 
 
-def reason_shown(message: ScheduledMessage) -> str:
-    """Why the message stands where it stands, in one of the wire's words.
-
-    Empty when sent within its minute, `late` when sent after it, `doubt` or `restored` when it counts as sent on somebody's word.
-    """
-    if message.sent_at is not None:
-        return "late" if message.sent_at - message.due_at >= ITS_MINUTE else ""
-    if message.pending and message.reason in ("doubt", "restored") and not message.in_doubt:
-        return ""
-    return message.reason
-
-
 def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
     """Fold the events into the messages' rows by the aggregate's own rules, and count what changed status."""
     known = _known(cursor, events)
     if rows := rows_of(events, known):
         cursor.execute(PUT, [as_rows(rows)])
-    if changed := _changed(known.values(), rows):
-        cursor.execute(COUNT, [as_rows(changed)])
+    if counted := changed(known.values(), rows):
+        cursor.execute(COUNT, [as_rows(counted)])
 
 
 def fold(histories: Sequence[History], _: Sealer) -> Rows:
     """The same of whole streams."""
     rows = rows_of([recorded for history in histories for recorded in history], {})
-    return {"message_log": rows, "message_totals": _changed((), rows)}
-
-
-def rows_of(events: Sequence[Recorded[Any]], known: Mapping[UUID, LoggedMessage]) -> list[Row]:
-    """What the events make of the rows so far: of none, where they are all there is of their messages."""
-    states: dict[UUID, ScheduledMessage | None] = {message_id: _state(row) for message_id, row in known.items()}
-    errors = {message_id: row.error for message_id, row in known.items()}
-    failed = {message_id: row.failed_at for message_id, row in known.items()}
-    for recorded in events:
-        message_id = recorded.stream_id
-        states[message_id] = evolve(states.get(message_id), recorded.event)
-        if error := ERRORS.get(type(recorded.event)):
-            errors[message_id] = error(recorded.event)
-        if type(recorded.event) in FAILED:
-            failed[message_id] = recorded.at
-    at = {recorded.stream_id: recorded.at for recorded in events}
-    return [
-        _row(message_id, state, at[message_id], errors.get(message_id, ""), failed.get(message_id))
-        for message_id, state in states.items()
-        if state
-    ]
+    return {"message_log": rows, "message_totals": changed((), rows)}
 
 
 def _known(cursor: Cursor, events: Sequence[Recorded[Any]]) -> Mapping[UUID, LoggedMessage]:
@@ -210,53 +114,6 @@ def _known(cursor: Cursor, events: Sequence[Recorded[Any]]) -> Mapping[UUID, Log
         return {}
     cursor.execute(SELECT + "id = ANY(%s) AND id BETWEEN %s AND %s", id_range(ids), binary=True)
     return {row[0]: LoggedMessage(*row) for row in cursor}
-
-
-def _state(row: LoggedMessage) -> ScheduledMessage:
-    return ScheduledMessage(
-        status=row.status,
-        user_id=row.user_id,
-        message_type=row.message_type,
-        occasion=row.occasion,
-        timezone=row.timezone,
-        due_at=row.due_at,
-        rule="",  # this and the next two are no matter of the log, and no fold reads them
-        tzdata="",
-        type_version=0,
-        reason=row.reason,
-        attempts=row.attempts,
-        channel=row.channel,
-        doubts=tuple(row.doubts),
-        sent_at=row.sent_at,
-    )
-
-
-def _row(message_id: UUID, state: ScheduledMessage, at: datetime, error: str, failed_at: datetime | None) -> Row:
-    return Row(
-        id=message_id,
-        user_id=state.user_id,
-        message_type=state.message_type,
-        occasion=state.occasion,
-        timezone=state.timezone,
-        due_at=state.due_at,
-        status=state.status,
-        reason=reason_shown(state),
-        attempts=state.attempts,
-        channel=state.channel,
-        sent_at=state.sent_at,
-        doubts=state.doubts,
-        updated_at=at,
-        error=error,
-        failed_at=failed_at,
-        ended_badly=state.status if state.status in BAD_ENDS else None,
-        canonical_timezone=canonical(state.timezone),
-    )
-
-
-def _changed(before: Iterable[LoggedMessage], after: Iterable[LoggedMessage]) -> list[Total]:
-    changes = Counter((row.occasion, row.status) for row in after)
-    changes.subtract(Counter((row.occasion, row.status) for row in before))
-    return [Total(occasion, status, change) for (occasion, status), change in sorted(changes.items()) if change]
 
 
 def one(cursor: Cursor, message_id: UUID) -> LoggedMessage | None:

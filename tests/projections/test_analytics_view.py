@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from domain.message_id import message_id
 from domain.scheduled_message import LateResultRecorded
 from projections import analytics_view
-from projections.analytics_view import ANALYTICS_VIEW, BUCKETS, FailureReason, LatenessBucket, Throughput
+from projections.analytics_counts import BUCKETS
+from projections.analytics_view import ANALYTICS_VIEW, FailureReason, LatenessBucket, Throughput
 from projections.projection import Cursor, Projection
 from tests.domain.message_stories import (
     ABANDONED,

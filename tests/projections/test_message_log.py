@@ -21,8 +21,9 @@ from domain.scheduled_message import (
     evolve,
 )
 from projections import message_log
+from projections.logged_message import LoggedMessage, reason_shown
 from projections.message_filter import Asked
-from projections.message_log import MESSAGE_LOG, LoggedMessage, reason_shown
+from projections.message_log import MESSAGE_LOG
 from projections.page_cursor import BadCursor
 from projections.projection import Cursor, Projection
 from tests.contract.example_events import EXAMPLES
