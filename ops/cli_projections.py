@@ -1,5 +1,6 @@
 """`ninebell projections`: the commands about read models."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -26,18 +27,37 @@ def list_projections(*, json: bool = False) -> int:
     return list_(read_settings(), as_json=json)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How a rebuild is done."""
+
+    diff: bool = False
+    """Compare with the live tables, at one position of the log, before the swap."""
+    expect_no_diff: bool = False
+    """The same, and with a difference exit 1 without a swap."""
+    examples: int = 10
+    """Show so many of the rows that differ, for each table."""
+    no_swap: bool = False
+    """Leave the live tables as they are; called again without it, the same tables are swapped in."""
+    anew: bool = False
+    """Throw away what an earlier call began."""
+    processes: int | None = None
+    """Read with so many; as many as there are cores, if not given."""
+    archives: Annotated[Path | None, Parameter(name="--from")] = None
+    """The directory where the files of archived months lie now; where they were put, if not given."""
+    without_archives: bool = False
+    """Leave archived months out of all sums."""
+
+
+AS_USUAL = Way()
+
+
 @projections.command
 def rebuild(
     *name: str,
     all: bool = False,  # noqa: A002
-    diff: bool = False,
-    expect_no_diff: bool = False,
-    examples: int = 10,
-    no_swap: bool = False,
-    anew: bool = False,
-    processes: int | None = None,
-    archives: Annotated[Path | None, Parameter(name="--from")] = None,
-    without_archives: bool = False,
+    way: Way = AS_USUAL,
     json: bool = False,
 ) -> int:
     """Build read models from the events, beside the live ones, and swap them in. Queries and sending go on meanwhile.
@@ -57,39 +77,12 @@ def rebuild(
         Of read models, as the list shows them.
     all
         Every read model.
-    diff
-        Compare with the live tables, at one position of the log, before the swap.
-    expect_no_diff
-        The same, and with a difference exit 1 without a swap.
-    examples
-        Show so many of the rows that differ, for each table.
-    no_swap
-        Leave the live tables as they are; called again without it, the same tables are swapped in.
-    anew
-        Throw away what an earlier call began.
-    processes
-        Read with so many; as many as there are cores, if not given.
-    archives
-        The directory where the files of archived months lie now; where they were put, if not given.
-    without_archives
-        Leave archived months out of all sums.
     json
         Print the report as JSON.
     """
-    from ops.projections import Options
     from ops.projections import rebuild as build
 
-    options = Options(
-        diff=diff or expect_no_diff,
-        expect_no_diff=expect_no_diff,
-        examples=examples,
-        swap=not no_swap,
-        anew=anew,
-        processes=processes,
-        archives=archives,
-        without_archives=without_archives,
-    )
-    return build(read_settings(), name, options, everything=all, as_json=json)
+    return build(read_settings(), name, way, everything=all, as_json=json)
 
 
 @projections.command

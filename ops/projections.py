@@ -9,7 +9,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, Final
 
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -20,6 +20,7 @@ from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere, Rebuild
 from infrastructure.read_model_sides import NEXT, PREVIOUS
 from infrastructure.read_model_verification import open_verification
 from ops.at_hand import at_hand
+from ops.cli_projections import Way
 from ops.difference import print_difference
 from ops.messages import print_json
 from ops.settings import Settings, WrongSettings
@@ -29,19 +30,6 @@ from projections.registry import PROJECTIONS
 INTERRUPTED: Final = 130
 PROCESS_MANAGERS: Final = ("planner", "dispatcher", "publisher", "recovery", "doubt", "worker")
 COLUMNS: Final = ("name", "kind", "version", "position", "lag_events", "lag_seconds", "parked", "beside")
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """What a rebuild is to do."""
-
-    diff: bool = False
-    expect_no_diff: bool = False
-    examples: int = 10
-    swap: bool = True
-    anew: bool = False
-    processes: int | None = None
-    archives: Path | None = None
-    without_archives: bool = False
 
 
 def list_projections(settings: Settings, *, as_json: bool) -> int:
@@ -58,16 +46,16 @@ def list_projections(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def rebuild(settings: Settings, names: Sequence[str], options: Options, *, everything: bool, as_json: bool) -> int:
+def rebuild(settings: Settings, names: Sequence[str], way: Way, *, everything: bool, as_json: bool) -> int:
     """1 if rows differ that were expected not to. Raises WrongSettings."""
     chosen = _chosen(names, everything=everything)
     reports: list[dict[str, Any]] = []
     with at_hand(settings, "rebuild", any_version=True) as parts, _working() as stop:
         for name in chosen:
             with watched(name) as watch:
-                work = rebuild_of(parts, name, stop, watch, options.processes)
+                work = rebuild_of(parts, name, stop, watch, way.processes)
                 with work.alone():
-                    reports.append(_rebuilt(parts, work, options))
+                    reports.append(_rebuilt(parts, work, way))
             if not as_json:
                 _tell(reports[-1])
     if as_json:
@@ -75,17 +63,18 @@ def rebuild(settings: Settings, names: Sequence[str], options: Options, *, every
     return 1 if any(report["unexpected"] for report in reports) else 0
 
 
-def _rebuilt(parts: Parts, work: Rebuild, options: Options) -> dict[str, Any]:
+def _rebuilt(parts: Parts, work: Rebuild, way: Way) -> dict[str, Any]:
+    diff = way.diff or way.expect_no_diff
     work.build(
         parts.clock.now(),
-        anew=options.anew,
-        no_further_than_live=options.diff,
-        archives=options.archives,
-        without_archives=options.without_archives,
+        anew=way.anew,
+        no_further_than_live=diff,
+        archives=way.archives,
+        without_archives=way.without_archives,
     )
-    found = work.compare(options.examples) if options.diff else None
-    unexpected = options.expect_no_diff and found is not None and any(one.rows for one in found)
-    swapped = options.swap and not unexpected
+    found = work.compare(way.examples) if diff else None
+    unexpected = way.expect_no_diff and found is not None and any(one.rows for one in found)
+    swapped = not (way.no_swap or unexpected)
     if swapped:
         work.swap()
     return {
