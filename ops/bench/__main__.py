@@ -15,6 +15,7 @@ from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
 from ops.bench import burst as bursting
 from ops.bench import import_people as importing
+from ops.bench import peers_burst as comparing
 from ops.bench import queries as querying
 from ops.bench import rebuild_beside as besides
 from ops.bench import replay as replaying
@@ -102,6 +103,30 @@ def burst(
         messages=messages, workers=workers, bulk=bulk, zones=zones, all_roles=all_roles, lead_seconds=lead_seconds
     )
     return _measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
+
+
+@app.command
+def peers(
+    *,
+    messages: int = 20_000,
+    only: tuple[str, ...] = (),
+    lead_seconds: float | None = None,
+    amqp_url: str | None = None,
+    runs: int = RUNS,
+    out: Path = RESULTS,
+) -> int:
+    """The same burst on other systems, interleaved with ours; what can't run here is named.
+
+    Parameters
+    ----------
+    only
+        Names of systems, as the table has them; Ninebell is one.
+    lead_seconds
+        From the start of the workers to the due instant: everything must be scheduled by then.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    return _measured(lambda tell: comparing.measure(messages, runs, only, amqp_url, lead_seconds, tell), out)
 
 
 @app.command(name="import")

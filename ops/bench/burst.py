@@ -1,5 +1,6 @@
 """How many messages a second are delivered that all fall due at one instant, how late are they, and what does it take?"""
 
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -48,30 +49,32 @@ def measure(burst: Burst, runs: int, amqp_url: str | None, tell: Tell) -> Result
         machine = place.machine(bus.version)
 
         def one(run: int) -> Found:
-            return _run(place, bus, burst, run, telling(tell, f"{part}: run {run + 1} of {runs}, "))
+            return run_once(place, bus, burst, telling(tell, f"{part}: run {run + 1} of {runs}, "))
 
         found = repeated(part, settings, runs, one)
         at = place.now()
     return Result(part=part, at=at, machine=machine, settings=settings, figures=figures_of(found))
 
 
-def _run(place: Ground, bus: Broker, burst: Burst, run: int, tell: Tell) -> Found:
-    provider = Provider.at(place.directory / f"burst_{run}.jsonl")
+def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell) -> Found:
+    """On a fresh database."""
+    name = f"burst_{secrets.token_hex(4)}"
+    provider = Provider.at(place.directory / f"{name}.jsonl")
     told = {
         "AMQP_URL": bus.url,
         "NINEBELL_SINK_LISTEN": provider.address,
         "NINEBELL_LISTEN": f"127.0.0.1:{free_port()}",
         "NINEBELL_HTTP_BULK": str(burst.bulk),
     }
-    with place.fresh(f"burst_{run}", **told) as (parts, environment):
+    with place.fresh(name, **told) as (parts, environment):
         roles = ("projections", "dispatcher", *(("planner", "api") if burst.all_roles else ()))
         commands = {"provider": provider.command} | {role: ninebell("run", role) for role in roles}
         commands |= {f"worker {number + 1}": ninebell("run", "worker") for number in range(burst.workers)}
-        with running(commands, environment, place.directory / f"burst_{run}" / "printed") as processes:
+        with running(commands, environment, place.directory / name / "printed") as processes:
             tell("processes start")
             for process in processes:
                 process.until_it_says("running:")
-            due_at = _prepared(parts, burst, tell)
+            due_at, planned = _prepared(parts, burst, tell)
             ours = {process.name: process.pid for process in processes}
             measured, peaks = ours | servers(place, bus), Peaks(parts, ours)
             before = cpu_of(measured)
@@ -81,24 +84,26 @@ def _run(place: Ground, bus: Broker, burst: Burst, run: int, tell: Tell) -> Foun
             everything_seconds = time.monotonic() - began
             used = {name: after - before[name] for name, after in cpu_of(measured).items()}
     received = lateness_after(provider.calls(burst.messages), due_at)
-    recorded: Found = {("recorded and shown after", "s"): everything_seconds}
+    recorded: Found = {("planned", "messages/s"): planned, ("recorded and shown after", "s"): everything_seconds}
     return figures(received) | recorded | costs(used, burst.messages) | peaks.figures()
 
 
-def _prepared(parts: Parts, burst: Burst, tell: Tell) -> datetime:
-    """The instant at which everything falls due, once all is planned and every follower waits for it."""
+def _prepared(parts: Parts, burst: Burst, tell: Tell) -> tuple[datetime, float]:
+    """The instant at which everything falls due, once all is planned and every follower waits for it; planned a second."""
     lead_seconds = burst.lead_seconds or START_SECONDS + burst.messages / MESSAGES_A_SECOND
     now = parts.clock.now()
     due_at = (now + timedelta(seconds=lead_seconds + 1)).replace(microsecond=0)
     register(parts, crowd(burst.messages, due_at, burst.zones), now, lambda done: tell(f"{done:,} registered"))
+    began = time.monotonic()
     if burst.all_roles:
         until(lambda: parts.store.head().messages >= burst.messages)
     else:
         plan(parts, lambda steps: tell(f"{steps} steps of the planner"))
+    planned = burst.messages / (time.monotonic() - began)
     until_caught_up(parts, (), tell)
     if parts.clock.now() > due_at - SETTLE:
         raise ProcessFailed(f"{lead_seconds:.0f} s were too few to prepare {burst.messages:,} messages: give --lead-seconds")
-    return due_at
+    return due_at, planned
 
 
 def wait_for(due_at: datetime, parts: Parts) -> float:

@@ -38,12 +38,25 @@ class Ground(Struct, frozen=True):
             return this_machine(connection, rabbitmq)
 
     @contextmanager
-    def fresh(self, name: str, **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
-        """The parts of an installation that has never been used, and the settings that let other processes share it."""
+    def bare(self) -> Iterator[tuple[str, str]]:
+        """Name and connection string of a database with nothing in it, which is dropped afterwards."""
+        name = f"bare_{secrets.token_hex(4)}"
+        try:
+            yield name, self._created(name)
+        finally:
+            with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _created(self, name: str) -> str:
         with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.postgres.dsn_of(name)
+
+    @contextmanager
+    def fresh(self, name: str, **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
+        """The parts of an installation that has never been used, and the settings that let other processes share it."""
         told = {
-            "DATABASE_URL": self.postgres.dsn_of(name),
+            "DATABASE_URL": self._created(name),
             "NINEBELL_MASTER_KEY": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
             "NINEBELL_DATA_DIR": str(self.directory / name),
             **environment,

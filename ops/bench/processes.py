@@ -55,7 +55,7 @@ class Process:
     def until_it_says(self, text: str) -> None:
         """Raises ProcessFailed."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while text not in self._printed.read_text(errors="replace"):
+        while text not in self.printed():
             self.check()
             if time.monotonic() > deadline:
                 raise ProcessFailed(f"{self.name} did not say {text!r}: {self._last_words()}")
@@ -82,8 +82,12 @@ class Process:
         self._child.kill()
         self._child.wait()
 
+    def printed(self) -> str:
+        """So far."""
+        return self._printed.read_text(errors="replace")
+
     def _last_words(self) -> str:
-        return self._printed.read_text(errors="replace")[-1000:]
+        return self.printed()[-1000:]
 
 
 @contextmanager

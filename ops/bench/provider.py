@@ -61,8 +61,7 @@ class Connection(asyncio.Protocol):
             calls.extend((now, message_id) for message_id in ids)
             self._reply(b'{"results":[' + b",".join(RESULT % message_id for message_id in ids) + b"]}")
             return
-        start = head.find(KEY) + len(KEY)
-        calls.append((self._loop.time(), head[start : head.find(b"\r", start)]))
+        calls.append((self._loop.time(), _after(head, KEY)))
         self._transport.write(TAKEN)
 
     def _reply(self, body: bytes) -> None:
@@ -70,12 +69,16 @@ class Connection(asyncio.Protocol):
 
 
 def _length(head: bytes) -> int:
-    lower = head.lower()
-    at = lower.find(LENGTH)
+    return int(_after(head.lower(), LENGTH) or 0)
+
+
+def _after(head: bytes, name: bytes) -> bytes:
+    """The value of this field, which may be the last one; empty if it is not there."""
+    at = head.find(name)
     if at < 0:
-        return 0
-    end = lower.find(b"\r", at)
-    return int(lower[at + len(LENGTH) : end if end >= 0 else None])
+        return b""
+    end = head.find(b"\r", at)
+    return head[at + len(name) : end if end >= 0 else None]
 
 
 async def serve(port: int, file: Path) -> None:
