@@ -24,6 +24,8 @@ from ops.wiring import Parts
 WAIT_SECONDS: Final = 10.0
 """For the read models to have read what stood in the log when the audit began."""
 
+WIDEST: Final = 1_000
+
 
 def audit(
     settings: Settings,
@@ -64,7 +66,9 @@ def _watched() -> Iterator[Callable[[int, int], None]]:
 
 
 def _show(found: Audit, by: tuple[Grouping, ...]) -> None:
-    table = Table(*by, box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 80 columns
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 80 columns, by day
+    for each in by:
+        table.add_column(each, no_wrap=True)
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right", no_wrap=True)
     for sum_ in _rows(found, by):
@@ -72,6 +76,7 @@ def _show(found: Audit, by: tuple[Grouping, ...]) -> None:
     table.add_section()
     table.add_row("total", *[""] * (len(by) - 1), *_cells(found.total))
     console = Console(highlight=False)
+    console.width = _width(console, table)  # names that are cut short can't be told apart
     console.print(table)
     for name, events in found.behind.items():
         console.print(f"{name} has yet to read {events} events; it is compared as far as it has read.", soft_wrap=True)
@@ -84,6 +89,10 @@ def _show(found: Audit, by: tuple[Grouping, ...]) -> None:
         + ("it adds up." if found.balanced else "IT DOES NOT ADD UP."),
         soft_wrap=True,
     )
+
+
+def _width(console: Console, table: Table) -> int:
+    return max(console.width, console.measure(table, options=console.options.update(max_width=WIDEST)).maximum)
 
 
 def _rows(found: Audit, by: tuple[Grouping, ...]) -> list[Sum]:

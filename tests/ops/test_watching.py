@@ -104,6 +104,17 @@ def test_doctor_warns_of_a_doubt_and_of_books_that_do_not_add_up(parts: Parts, c
     assert "warning audit: 2 do not add up: ninebell audit says which" in " ".join(capsys.readouterr().out.split())
 
 
+def test_an_audit_writes_names_out_however_narrow_the_terminal(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    doubt(parts)
+    assert main(["audit", "--by", "day", "--by", "zone", "--by", "type"]) == 0
+    head, row, total, _sum = capsys.readouterr().out.splitlines()
+    assert (head.split()[:3], total.split()[0]) == (["day", "zone", "type"], "total")
+    assert row.split()[:4] == ["2027-05-15", "Europe/London", "BIRTHDAY", "2"]
+
+
 def test_an_audit_waits_for_the_read_models(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
     tell(parts.store, "messages", of(1, *HISTORIES["sent"]))
     auditing = Thread(target=main, args=(["audit", "--json"],))
