@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from cyclopts import App
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
 from ops.bench import burst as bursting
+from ops.bench import day as dating
 from ops.bench import import_people as importing
 from ops.bench import peers_burst as comparing
 from ops.bench import queries as querying
@@ -21,7 +23,9 @@ from ops.bench import rebuild_beside as besides
 from ops.bench import replay as replaying
 from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
+from ops.bench import steady as flowing
 from ops.bench.broker import NoBroker
+from ops.bench.kept import HOME
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import RESULTS, Result, Tell, show, write
 
@@ -32,8 +36,8 @@ app = App(name="python -m ops.bench", help="Measures Ninebell on this machine, o
 
 
 @app.default
-def smoke(*, runs: int = RUNS, out: Path = RESULTS, amqp_url: str | None = None) -> int:
-    """Every part with small numbers, in under two minutes; each part by itself takes larger ones.
+def smoke(*, runs: int = 1, out: Path = HOME / "smoke", amqp_url: str | None = None) -> int:
+    """Every part with small numbers, in a few minutes; each part by itself takes larger ones, and keeps its result.
 
     Examples:
       python -m ops.bench
@@ -53,8 +57,14 @@ def smoke(*, runs: int = RUNS, out: Path = RESULTS, amqp_url: str | None = None)
         lambda tell: appending.measure((1, 8, 64), 0.5, runs, tell),
         lambda tell: scheduling.measure(2_000, runs, tell),
         lambda tell: bursting.measure(small, runs, amqp_url, tell),
+        lambda tell: bursting.measure(replace(small, bulk=100), runs, amqp_url, tell),
+        lambda tell: flowing.measure(flowing.Steady(seconds=5, idle_seconds=3), runs, amqp_url, tell),
+        lambda tell: dating.measure(1_000, runs, amqp_url, tell),
+        lambda tell: importing.measure(2_000, runs, tell),
+        lambda tell: comparing.measure(300, runs, (), amqp_url, 15, tell),
         lambda tell: simulating.measure(100, runs, tell),
         lambda tell: querying.measure(20_000, 1_000, tell),
+        lambda tell: replaying.measure(20_000, runs, None, tell),
     ]
     return max(_measured(part, out) for part in parts)
 
@@ -127,6 +137,38 @@ def peers(
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
     return _measured(lambda tell: comparing.measure(messages, runs, only, amqp_url, lead_seconds, tell), out)
+
+
+@app.command
+def steady(
+    *,
+    a_second: float = 116,
+    seconds: float = 170,
+    idle_seconds: float = 20,
+    lead_seconds: float | None = None,
+    amqp_url: str | None = None,
+    runs: int = RUNS,
+    out: Path = RESULTS,
+) -> int:
+    """How late messages are that fall due one after another, and each role's CPU at work and idle.
+
+    Parameters
+    ----------
+    idle_seconds
+        With nothing due, before the first.
+    lead_seconds
+        From the registrations to the idle time: all must be planned by then.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    wanted = flowing.Steady(a_second=a_second, seconds=seconds, idle_seconds=idle_seconds, lead_seconds=lead_seconds)
+    return _measured(lambda tell: flowing.measure(wanted, runs, amqp_url, tell), out)
+
+
+@app.command
+def day(*, people: int = 100_000, runs: int = RUNS, amqp_url: str | None = None, out: Path = RESULTS) -> int:
+    """Everybody's message of one date, over the world's zones: on a simulated clock, then as one backlog on the real one."""
+    return _measured(lambda tell: dating.measure(people, runs, amqp_url, tell), out)
 
 
 @app.command(name="import")

@@ -1,7 +1,7 @@
 """Who is greeted in a benchmark, and how do they come in and get planned?"""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from ops.wiring import Parts
 
 BENCH: Final = Origin(who="bench")
 BATCH: Final = 1_000  # as an import does
+STREAM_ZONE: Final = "Asia/Shanghai"
 BORN: Final = 1988  # a leap year, so that the benchmark runs on any day
 
 Progress = Callable[[int], None]
@@ -26,18 +27,30 @@ Progress = Callable[[int], None]
 
 def crowd(number: int, due_at: datetime, zones: Sequence[str]) -> Iterator[Details]:
     """So many people, spread evenly over the zones, whose birthday message falls due at this whole second."""
-    moments = [due_at.astimezone(zone(name)) for name in zones]
+    moments = [(name, due_at.astimezone(zone(name))) for name in zones]
     for index in range(number):
-        local = moments[index % len(zones)]
-        yield Details(
-            external_id=f"person-{index}",
-            first_name=f"Given{index}",
-            last_name=f"Family{index}",
-            email=f"person{index}@example.org",
-            timezone=zones[index % len(zones)],
-            birthday=f"{BORN}-{local:%m-%d}",
-            preferred_time=local.time(),
-        )
+        timezone, local = moments[index % len(moments)]
+        yield _person(index, timezone, local)
+
+
+def stream(number: int, first_due_at: datetime, apart: timedelta) -> Iterator[Details]:
+    """So many people whose messages fall due one after another."""
+    there = zone(STREAM_ZONE)
+    for index in range(number):
+        yield _person(index, STREAM_ZONE, (first_due_at + apart * index).astimezone(there))
+
+
+def _person(index: int, timezone: str, local: datetime) -> Details:
+    """Whose birthday is this local date, at this local time."""
+    return Details(
+        external_id=f"person-{index}",
+        first_name=f"Given{index}",
+        last_name=f"Family{index}",
+        email=f"person{index}@example.org",
+        timezone=timezone,
+        birthday=f"{BORN}-{local:%m-%d}",
+        preferred_time=local.time(),
+    )
 
 
 def register(parts: Parts, people: Iterator[Details], first_occasion: datetime, done: Progress) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from application.audit_messages import audit_messages
 from infrastructure.audit_query import open_books
-from ops.bench import append, burst, import_people, kept, past, queries, rebuild_beside, schedule, simulate
+from ops.bench import append, burst, day, import_people, kept, past, queries, rebuild_beside, schedule, simulate, steady
 from ops.bench.ground import ground
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import show, write
@@ -90,6 +90,20 @@ def test_a_bulk_call_delivers_many_each_of_them_once(tmp_path: Path, broker: Bro
 def test_a_burst_that_falls_due_before_it_is_prepared_is_no_measurement(broker: Broker) -> None:
     with pytest.raises(ProcessFailed, match="--lead-seconds"):
         burst.measure(burst.Burst(messages=1, lead_seconds=-1), 1, broker.url, print)
+
+
+def test_messages_that_fall_due_one_after_another_are_timed_each_by_its_own_instant(tmp_path: Path, broker: Broker) -> None:
+    small = steady.Steady(a_second=20, seconds=3, idle_seconds=1, lead_seconds=12)
+    medians = told(steady.measure(small, 1, broker.url, print), tmp_path)["medians"]
+    assert 0 < medians["earliest"] <= medians["lateness p50"] <= medians["lateness p99"] <= medians["lateness, the most"]
+    assert medians["CPU of dispatcher, at work"] > 0
+    assert medians["CPU of dispatcher, idle"] >= 0
+
+
+def test_a_date_is_lived_through_and_caught_up_with(tmp_path: Path, broker: Broker) -> None:
+    medians = told(day.measure(60, 1, broker.url, print), tmp_path)["medians"]
+    assert medians["lived through"] > 0
+    assert 0 < medians["backlog: last call after"] <= medians["backlog: recorded and shown after"]
 
 
 def test_an_upload_is_found_and_planned_by_processes_of_their_own(tmp_path: Path) -> None:
