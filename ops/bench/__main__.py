@@ -18,6 +18,7 @@ from ops.bench import burst as bursting
 from ops.bench import day as dating
 from ops.bench import import_people as importing
 from ops.bench import peers_burst as comparing
+from ops.bench import plots as plotting
 from ops.bench import queries as querying
 from ops.bench import rebuild_beside as besides
 from ops.bench import replay as replaying
@@ -25,12 +26,14 @@ from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
 from ops.bench import steady as flowing
 from ops.bench.broker import NoBroker
+from ops.bench.fingerprint import ROOT
 from ops.bench.kept import HOME
 from ops.bench.processes import ProcessFailed
 from ops.bench.report import RESULTS, Result, Tell, show, write
 
 UNREACHABLE: Final = 3
 RUNS: Final = 3
+PICTURES: Final = ROOT / "docs" / "benchmarks"
 
 app = App(name="python -m ops.bench", help="Measures Ninebell on this machine, on real parts that are thrown away afterwards.")
 
@@ -239,6 +242,14 @@ def queries(*, messages: int = 1_000_000, people: int = 100_000, out: Path = RES
     Each is asked seven times on one database.
     """
     return _measured(lambda tell: querying.measure(messages, people, tell), out)
+
+
+@app.command
+def plots(*, results: Path = RESULTS, out: Path = PICTURES) -> int:
+    """Draw the newest result of each part as SVG."""
+    for file in plotting.draw(results, out):
+        print(file)
+    return 0
 
 
 def _measured(part: Callable[[Tell], Result], out: Path) -> int:
