@@ -1,7 +1,6 @@
 """What a client may say of a person: every rule, and every wrong field named with its reason."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
 from typing import Any, Final
@@ -24,7 +23,7 @@ _ATOM = r"[^\s@<>(),;:\\\"\[\].]+"
 _LABEL = r"[^\W_]([\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[^\W\d_]([\w-]{{0,61}}[^\W_])")
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
-_BIDI = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # category Cc, and the signs of text direction
 
 
 class _Wrong(Exception):
@@ -60,7 +59,7 @@ def _text(value: Any, most: int) -> str:
         raise _Wrong("must be text")
     if len(value) > most:
         raise _Wrong(f"is longer than {most} characters")
-    if any(unicodedata.category(char) == "Cc" or char in _BIDI for char in value):
+    if _CONTROL.search(value):
         raise _Wrong("holds control or text-direction characters")
     return value
 
