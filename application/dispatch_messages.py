@@ -48,6 +48,7 @@ class Dispatcher:
         self._rerouted = False
         self._caught_up = False  # once: until then, what is more urgent or older may stand further on in the log
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
+        self._all_found = False  # the last look left nothing that is ready
         self._troubled = False
         self._put: set[UUID] = set()  # dispatches of ours that the log has yet to tell us of
         self._next_ready_at: datetime | None = None
@@ -164,16 +165,18 @@ class Dispatcher:
         states = work.channel_states() if self._troubled else {}
         paused = work.paused() if self._troubled else ()
         more = self._fail_over.away_from(work, states, paused, now)
-        due = self._expire_held.page(work, states, paused, now)
+        due = [] if self._all_found and not self._troubled else self._expire_held.page(work, states, paused, now)
         more |= len(due) == PAGE
         in_flight = work.members_in_flight()
+        self._all_found = True
         for channel in self._channels.channels:
             room = self._pacing.room(channel, states.get(channel.name, UNTROUBLED), in_flight)
-            if room > 0 and not is_paused(paused, channel.name):
-                found = work.due(channel.name, self._rows.priorities, now, min(PAGE, room), without=paused)
-                in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
-                due += found
-                more |= len(found) == min(PAGE, room)
+            most = 0 if is_paused(paused, channel.name) else min(PAGE, room)
+            found = work.due(channel.name, self._rows.priorities, now, most, without=paused) if most > 0 else []
+            in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)
+            due += found
+            more |= len(found) == most > 0
+            self._all_found &= len(found) < most
         return list({row.message_id: row for row in due}.values()), more
 
     def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:

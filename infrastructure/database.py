@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from application.ports import StoreUnavailable
 from domain.errors import MonthArchived
+from infrastructure.list_dumper import Adapting
 
 SCHEMA: Final = "ninebell"
 WAIT_FOR_CONNECTION_SECONDS: Final = 10.0
@@ -61,7 +62,7 @@ class Database:
         self._pool = ConnectionPool(
             self._conninfo,
             connection_class=Connection[Row],
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "context": Adapting()},
             min_size=1,
             max_size=size,
             open=False,
@@ -120,7 +121,7 @@ class Database:
     def direct(self) -> Connection[Row]:
         """An autocommit connection outside the pool, for LISTEN and the like; the caller closes it. Raises StoreUnavailable."""
         with translated():
-            return Connection[Row].connect(self._conninfo, autocommit=True)
+            return Connection[Row].connect(self._conninfo, autocommit=True, context=Adapting())
 
 
 @contextmanager

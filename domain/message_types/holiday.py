@@ -62,9 +62,9 @@ def _is_known(country: str) -> bool:
 
 @cache
 def _countries() -> frozenset[str]:
-    import holidays
+    from holidays.registry import EntityLoader  # `holidays.list_supported_countries` imports all 250 of them
 
-    return frozenset(holidays.list_supported_countries())
+    return frozenset(EntityLoader.get_country_codes())
 
 
 def _greeted_name(names: list[str]) -> str:
