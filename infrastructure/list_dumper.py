@@ -48,13 +48,12 @@ def _instants(members: Sequence[datetime]) -> bytes:
 
 
 class ListDumper(Dumper):
-    """Any list, as psycopg does it."""
+    """Any list, as psycopg does it.
+
+    It keeps no hold of its context, which keeps hold of it: what a statement makes must not wait for the collector of cycles.
+    """
 
     format = Format.BINARY
-
-    def __init__(self, cls: type, context: abc.AdaptContext | None = None) -> None:
-        super().__init__(cls, context)
-        self._context = context
 
     def get_key(self, obj: list[Any], format: PyFormat) -> abc.DumperKey:  # noqa: A002  its name in psycopg
         kind = _kind(obj)
@@ -62,13 +61,13 @@ class ListDumper(Dumper):
 
     def upgrade(self, obj: list[Any], format: PyFormat) -> Dumper:  # noqa: A002
         kind = _kind(obj)
-        return OF_KIND[kind](self.cls, self._context) if kind else self._usual().upgrade(obj, format)
+        return OF_KIND[kind](self.cls) if kind else self._usual().upgrade(obj, format)
 
     def dump(self, obj: list[Any]) -> Buffer | None:
         return self._usual().upgrade(obj, PyFormat.BINARY).dump(obj)
 
     def _usual(self) -> ListBinaryDumper:
-        return ListBinaryDumper(self.cls, self._context)
+        return ListBinaryDumper(self.cls)
 
 
 class _OneKind(ListDumper):

@@ -1,5 +1,6 @@
 """Does PostgreSQL read every list as what it was?"""
 
+import gc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -86,6 +87,19 @@ def test_what_psycopg_refuses_is_refused(connection: psycopg.Connection[Any], me
 def test_every_kind_of_ours_is_known_by_its_name_in_postgresql() -> None:
     oids = {psycopg.postgres.types[name].array_oid for name in ("uuid", "text", "bytea", "int4", "timestamptz")}
     assert {dumper.oid for dumper in OF_KIND.values()} == oids
+
+
+def test_a_statement_leaves_nothing_to_the_collector_of_cycles(connection: psycopg.Connection[Any]) -> None:
+    lists = ([SOME_UUID], [None, SOME_UUID], ["a"], [1], [2**40], [AN_INSTANT])
+    with connection.cursor(binary=True) as cursor:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                cursor.execute("SELECT %b::uuid[], %b::uuid[], %b::text[], %b::int[], %b::bigint[], %b::timestamptz[]", lists)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 def test_others_connections_are_left_alone() -> None:
