@@ -143,7 +143,7 @@ def _gathered(apart: Sequence[_Process], report: Report) -> list[Lived]:
 
 
 def _live_apart(link: "Connection[Any, Any]", settings: Settings, span: Span, shard: Shard) -> None:
-    import holidays.countries  # noqa: F401  most of a second, which passes while the server starts
+    import holidays.countries  # noqa: F401  half a second, which passes while the server starts
 
     with suppress(EOFError, BrokenPipeError):  # nobody is there any more
         dsn = link.recv()
