@@ -1,8 +1,10 @@
 """On which dates does each type greet, and with which words? (EDGE-CASES 1, 8, 17-19)"""
 
 from datetime import date, time
+from string import ascii_uppercase
 from typing import Any
 
+import holidays
 import pytest
 from msgspec.structs import replace
 
@@ -123,6 +125,12 @@ def test_18_holidays_are_sorted_across_years_and_cut_at_both_ends() -> None:
 @pytest.mark.parametrize("country", [None, "QQ"], ids=["no-country", "unknown-to-the-package"])
 def test_18_no_country_no_holiday_message(country: str | None) -> None:
     assert dates(HOLIDAY_GREETING, person(country=country), "2027-01-01", "2028-01-01") == []
+
+
+def test_18_every_country_of_the_package_is_known_and_no_other() -> None:
+    letters = [first + second for first in ascii_uppercase for second in ascii_uppercase]
+    known = {country for country in letters if HOLIDAY_GREETING.validate(person(country=country)) is None}
+    assert known == {code for code in holidays.list_supported_countries() if len(code) == 2}
 
 
 def test_18_of_a_far_year_only_what_is_known_is_greeted() -> None:
