@@ -120,7 +120,7 @@ class FailedOver(MessageEvent, frozen=True, kw_only=True, tag="message.failed_ov
 class MessageAbandoned(MessageEvent, frozen=True, kw_only=True, tag="message.abandoned.v1"):
     reason: Reason
     error: str
-    dispatch_id: UUID | None  # whose answer said so
+    dispatch_id: UUID | None = None  # whose answer said so; at first it was not stored
 
 
 class MessageRedriven(MessageEvent, frozen=True, kw_only=True, tag="message.redriven.v2"):

@@ -9,7 +9,7 @@ from msgspec import json
 
 from application.ports import Origin
 from domain.event import Event, stored_name
-from domain.scheduled_message import MessageRedriven
+from domain.scheduled_message import MessageAbandoned, MessageRedriven
 from domain.user import PERSONAL, TimezoneChanged, UserRegistered, UserRenamed
 from infrastructure.event_mapper import EVENTS, EventMapper, Unreadable, needs_key
 from infrastructure.keyring import DataKey, KeyGone
@@ -23,6 +23,11 @@ OLD_SHAPES: Final[dict[str, Event]] = {
     "message.redriven.v1": MessageRedriven(**REPEATED, by="cli", send_before=LATER),
 }
 """What an event stored under a name that is written no more reads as today."""
+BEFORE: Final = ".before"
+SHORTER_SHAPES: Final[dict[str, Event]] = {
+    f"message.abandoned.v1{BEFORE}": MessageAbandoned(**REPEATED, reason="rejected", error="rejected:400"),
+}
+"""What an event reads as that was stored before its name took one field more."""
 
 
 def key(user_id: UUID = USER, secret: bytes = bytes(range(32))) -> DataKey:
@@ -33,7 +38,7 @@ def key(user_id: UUID = USER, secret: bytes = bytes(range(32))) -> DataKey:
 def test_every_kind_of_event_has_its_example_and_its_golden_file() -> None:
     names = {stored_name(kind) for kind in EVERY_KIND}
     assert {stored_name(type(example)) for example in EXAMPLES} == names
-    assert {file.stem for file in GOLDEN.iterdir()} == names | OLD_SHAPES.keys()
+    assert {file.stem for file in GOLDEN.iterdir()} == names | OLD_SHAPES.keys() | SHORTER_SHAPES.keys()
     assert OLD_SHAPES.keys() == UPCASTERS.keys()
 
 
@@ -54,6 +59,12 @@ def test_what_was_stored_at_any_time_is_still_read(example: Event) -> None:
 def test_what_was_stored_in_an_old_shape_is_still_read(name: str) -> None:
     stored = EventMapper().decode(name, golden(name), key())
     assert (stored.event, stored.origin) == (OLD_SHAPES[name], ORIGIN)
+
+
+@pytest.mark.parametrize("name", SHORTER_SHAPES)
+def test_what_was_stored_before_a_field_was_added_is_still_read(name: str) -> None:
+    stored = EventMapper().decode(name.removesuffix(BEFORE), golden(name), key())
+    assert (stored.event, stored.origin) == (SHORTER_SHAPES[name], ORIGIN)
 
 
 @pytest.mark.parametrize("example", [example for example in EXAMPLES if needs_key(type(example))], ids=lambda e: type(e).__name__)
