@@ -6,6 +6,7 @@ A notification is a hint: one that is lost, or a connection that is cut, delays 
 import logging
 from collections.abc import Iterable, Mapping
 from threading import Condition, Event, Thread
+from time import sleep
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +19,8 @@ from infrastructure.database import Database, Row, translated
 CHANNEL: Final[dict[Log, str]] = {"users": "ninebell_users", "messages": "ninebell_messages", "dispatches": "ninebell_dispatches"}
 LOG_OF: Final = {channel: log for log, channel in CHANNEL.items()}
 POLL_SECONDS: Final = 1.0
+APART_SECONDS: Final = 0.02
+"""Between two announcements of a process: in a herd there would be hundreds a second, and each wakes every process."""
 RECONNECT_SECONDS: Final = 0.2
 STOP_LOOK_SECONDS: Final = 0.2
 MOST_RECONNECT_SECONDS: Final = 5.0
@@ -73,43 +76,10 @@ class _Daemon:
         """Wake the thread, so that it sees that it is to stop."""
 
 
-class Announcer(_Daemon):
-    """Tells everybody that logs have grown. NOTIFY commits under a lock of the whole server: so one for all appends so far."""
+class Hearing:
+    """How often each log was announced, for threads to wait on."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, "announcer")
-        self._changed = Condition()
-        self._logs: set[Log] = set()
-
-    def announce(self, logs: Iterable[Log]) -> None:
-        """Returns at once."""
-        with self._changed:
-            self._logs.update(logs)
-            self._changed.notify()
-
-    def _work(self, connection: Connection[Row]) -> None:
-        connection.execute("SET synchronous_commit = off")  # a hint need not survive, so nobody waits for the disk
-        while not self._stopping.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._logs or self._stopping.is_set())
-                logs, self._logs = self._logs, set()
-            try:
-                channels = [CHANNEL[log] for log in logs]
-                connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
-            except psycopg.Error:
-                self.announce(logs)  # over the next connection
-                raise
-
-    def _interrupt(self) -> None:
-        with self._changed:
-            self._changed.notify()
-
-
-class Wakeups(_Daemon):
-    """Hears the announcements of all processes, over one connection, for every follower in this one."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, "wakeups")
+    def __init__(self) -> None:
         self._changed = Condition()
         self._generation: dict[Log, int] = dict.fromkeys(LOGS, 0)
 
@@ -134,6 +104,58 @@ class Wakeups(_Daemon):
         with self._changed:
             self._changed.wait_for(lambda: any(self._generation[log] != times for log, times in heard.items()), timeout_seconds)
 
+
+class Announcer(_Daemon):
+    """Tells everybody that logs have grown. NOTIFY commits under a lock of the whole server: so one for all appends so far."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "announcer")
+        self.made_here = Hearing()
+        """What this process announces, without a way round the server."""
+        self._changed = Condition()
+        self._logs: set[Log] = set()
+
+    def announce(self, logs: Iterable[Log]) -> None:
+        """Returns at once."""
+        told = set(logs)
+        self.made_here.poke(*told)
+        with self._changed:
+            self._logs.update(told)
+            self._changed.notify()
+
+    def _work(self, connection: Connection[Row]) -> None:
+        connection.execute("SET synchronous_commit = off")  # a hint need not survive, so nobody waits for the disk
+        while not self._stopping.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: self._logs or self._stopping.is_set())
+                logs, self._logs = self._logs, set()
+            try:
+                channels = [CHANNEL[log] for log in logs]
+                connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
+            except psycopg.Error:
+                self.announce(logs)  # over the next connection
+                raise
+            self._stopping.wait(APART_SECONDS)
+
+    def _interrupt(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+
+class Wakeups(Hearing, _Daemon):
+    """Hears the announcements of all processes, over one connection, for every follower in this one; from the first one on."""
+
+    def __init__(self, database: Database) -> None:
+        Hearing.__init__(self)
+        _Daemon.__init__(self, database, "wakeups")
+
+    def listener(self) -> "Listener":
+        """What one follower waits on; every follower has its own. A process without any, as a worker's, is never woken."""
+        with self._changed:
+            if not self._thread.is_alive() and not self._stopping.is_set():
+                self.start()
+        return super().listener()
+
     def _work(self, connection: Connection[Row]) -> None:
         for channel in LOG_OF:
             connection.execute(f"LISTEN {channel}")
@@ -144,13 +166,19 @@ class Wakeups(_Daemon):
 
 
 class Listener:
-    """One follower's ear. What is announced while the follower is busy makes its next wait return at once."""
+    """One follower's ear. What is announced while the follower is busy, or rests, makes its wait return at once after that."""
 
-    def __init__(self, wakeups: Wakeups) -> None:
-        self._wakeups = wakeups
-        self._heard = wakeups.heard()
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._heard = hearing.heard()
 
-    def wait(self, logs: Iterable[Log], timeout_seconds: float = POLL_SECONDS) -> None:
-        """Until one of the logs was announced since the last wait, and a second at most: announcements can be lost."""
-        self._wakeups.wait_beyond({log: self._heard[log] for log in logs}, min(timeout_seconds, POLL_SECONDS))
-        self._heard = self._wakeups.heard()
+    def wait(self, logs: Iterable[Log], timeout_seconds: float = POLL_SECONDS, rest_seconds: float = 0.0) -> None:
+        """Until one of the logs was announced since the last wait, and a second at most: announcements can be lost.
+
+        Not before `rest_seconds` are over, unless the time is up sooner: a busy log then comes in fewer, larger stretches.
+        """
+        timeout_seconds = min(timeout_seconds, POLL_SECONDS)
+        rest_seconds = min(rest_seconds, timeout_seconds)
+        sleep(rest_seconds)
+        self._hearing.wait_beyond({log: self._heard[log] for log in logs}, timeout_seconds - rest_seconds)
+        self._heard = self._hearing.heard()

@@ -8,10 +8,11 @@ from threading import Thread
 from typing import Final
 
 from infrastructure.leader import Elector
-from ops.running import Stop, lead, lead_async
+from ops.running import REST_SECONDS, Stop, lead, lead_async
 from ops.wiring import Parts, dispatcher, publisher, recovery, repeat_doubt, retry_parked
 
 LOOK_FOR_DEAD_SECONDS: Final = 1.0
+LOOK_FOR_DOUBT_SECONDS: Final = 1.0  # it is repeated ten seconds later
 
 
 async def run_dispatcher(parts: Parts, stop: Stop) -> None:
@@ -42,7 +43,7 @@ def _dispatch(parts: Parts, elector: Elector, stop: Stop) -> None:
 
         return step
 
-    lead("dispatcher", elector, begin, lambda: listener.wait(("messages", "dispatches"), waits), stop.thread)
+    lead("dispatcher", elector, begin, lambda: listener.wait(("messages", "dispatches"), waits, REST_SECONDS), stop.thread)
 
 
 def _recover(parts: Parts, elector: Elector, stop: Stop) -> None:
@@ -59,17 +60,15 @@ def _recover(parts: Parts, elector: Elector, stop: Stop) -> None:
 
 
 def _repeat(parts: Parts, elector: Elector, stop: Stop) -> None:
-    listener = parts.wakeups.listener()
-
     def begin() -> Callable[[], bool]:
         term = repeat_doubt(parts, elector)
         return lambda: term.step(parts.clock.now())
 
-    lead("repeats", elector, begin, lambda: listener.wait(("messages",)), stop.thread)
+    lead("repeats", elector, begin, partial(stop.thread.wait, LOOK_FOR_DOUBT_SECONDS), stop.thread)
 
 
 async def _publish(parts: Parts, elector: Elector, stop: Stop) -> None:
-    listener = parts.wakeups.listener()
+    listener = parts.announcer.made_here.listener()  # who leads requests, here: the workers' words on dispatches wake nobody
     waits = 0.0
 
     def begin() -> Callable[[], Awaitable[bool]]:

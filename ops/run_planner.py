@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date
 
 from infrastructure.leader import Elector
-from ops.running import Stop, lead
+from ops.running import REST_SECONDS, Stop, lead
 from ops.wiring import Parts, ensure_months, forget_old, planner
 
 
@@ -27,4 +27,4 @@ def run_planner(parts: Parts, stop: Stop) -> None:
 
             return step
 
-        lead("planner", elector, begin, lambda: listener.wait(("users", "messages")), stop.thread)
+        lead("planner", elector, begin, lambda: listener.wait(("users", "messages"), rest_seconds=REST_SECONDS), stop.thread)

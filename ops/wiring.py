@@ -95,7 +95,7 @@ class Parts:
 
     def __enter__(self) -> Self:
         self.held.enter_context(self.announcer)
-        self.held.enter_context(self.wakeups)
+        self.held.callback(self.wakeups.stop)
         self.held.enter_context(self.watchdog)
         return self
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from application.ports import Log
+from infrastructure import notifications
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.notifications import POLL_SECONDS, Announcer, Listener, Wakeups
 from infrastructure.work import PostgresWork, begin_work
@@ -58,6 +59,32 @@ def test_an_announcement_made_while_the_follower_was_busy_is_not_missed(wakeups:
     assert listener._heard == before
 
 
+def test_an_announcement_made_before_the_rest_is_heard_after_it(wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = wakeups.listener()
+    wakeups.poke("users")
+    assert returns_by_what_it_hears(lambda: listener.wait(["users"], LONG_SECONDS, rest_seconds=0.01), monkeypatch)
+
+
+def test_a_process_hears_its_own_announcements_without_a_server(
+    store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = Announcer(store.database)  # never started
+    listener = mute.made_here.listener()
+    mute.announce(["dispatches"])
+    assert returns_by_what_it_hears(lambda: listener.wait(["dispatches"], LONG_SECONDS), monkeypatch)
+
+
+def test_a_process_without_followers_does_not_listen(store: PostgresEventStore) -> None:
+    wakeups = Wakeups(store.database)
+    before = wakeups.heard()
+    append(store)
+    assert wakeups.heard() == before
+    wakeups.listener()
+    wakeups.wait_beyond(before, LONG_SECONDS)
+    assert wakeups.heard() == dict.fromkeys(before, 1)
+    wakeups.stop()
+
+
 def test_each_follower_hears_for_itself(wakeups: Wakeups) -> None:
     one, other = wakeups.listener(), wakeups.listener()
     wakeups.poke("users")
@@ -104,6 +131,13 @@ def test_announcing_goes_on_after_a_cut(store: PostgresEventStore, wakeups: Wake
     append(store)
     wakeups.wait_beyond({"messages": before["messages"]}, LONG_SECONDS)
     assert wakeups.heard()["messages"] > before["messages"]
+
+
+def returns_by_what_it_hears(wait: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """As no poll ends it for a minute."""
+    monkeypatch.setattr(notifications, "POLL_SECONDS", LONG_SECONDS)
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(wait).result(timeout=SOON_SECONDS) is None
 
 
 def follow_one(store: PostgresEventStore, listener: Listener, act: Callable[[], None]) -> int:
