@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from datetime import date
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infrastructure.database import Database
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.partitions import ensure_partitions
 from infrastructure.schema import migrate
-from tests.servers import Broker, broker_kind, create_database, drop_database, make_broker
+from tests.servers import Broker, broker_kind, create_database, drop_database, make_broker, memory_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +38,10 @@ def postgres_dsn() -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    with TemporaryDirectory(prefix="ninebell-") as directory, EmbeddedPostgres.start(directory, durable=False) as postgres:
+    with (
+        TemporaryDirectory(prefix="ninebell-", dir=memory_disk()) as directory,
+        EmbeddedPostgres.start(directory, durable=False) as postgres,
+    ):
         yield postgres.dsn
 
 
@@ -63,6 +69,25 @@ def migrated_template(postgres_dsn: str) -> Iterator[str]:
     name = f"template_{os.getpid()}"
     migrate(create_database(postgres_dsn, name))
     yield name
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture(scope="session")
+def months_template(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
+    """The same, with room for messages of the months that stories tell of."""
+    name = f"months_{os.getpid()}"
+    dsn = create_database(postgres_dsn, name, migrated_template)
+    with Database(dsn, application_name="test", size=1) as database, database.connect() as connection:
+        ensure_partitions(connection, date(2026, 12, 1), date(2028, 6, 1))
+    yield name
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def database_with_months(postgres_dsn: str, months_template: str) -> Iterator[str]:
+    """A database of the test's own with our tables, and partitions from December 2026 to June 2028, as a DSN."""
+    name = f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}"
+    yield create_database(postgres_dsn, name, months_template)
     drop_database(postgres_dsn, name)
 
 

@@ -1,9 +1,11 @@
 """A running API on a database of the test's own, whose planner and projections go on when the test says so."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,7 +38,9 @@ from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from infrastructure.work import begin_work
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
+from tests.servers import create_database, drop_database
 
+TOWN_NUMBERS: Final = count()
 KEY: Final = "a-key-for-tests"
 NOW: Final = datetime(2027, 3, 1, 12, tzinfo=UTC)
 ADA: Final[dict[str, Any]] = {
@@ -139,12 +143,28 @@ class Town:
         return found
 
 
-@pytest.fixture
-def town(migrated_database: str) -> Iterator[Town]:
-    with Database(migrated_database, application_name="test") as database, Announcer(database) as announcer:
-        with database.connect() as connection:
-            ensure_partitions(connection, date(2027, 1, 1), date(2027, 6, 30))
+@contextmanager
+def town_on(dsn: str) -> Iterator[Town]:
+    with Database(dsn, application_name="test") as database, Announcer(database) as announcer:
         yield Town(PostgresEventStore(database, Keyring(bytes(32)), announcer=announcer, keep_trying_seconds=1))
+
+
+@pytest.fixture(scope="session")
+def empty_town(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
+    """Name of a database to be copied, in which a town has room for the first half of 2027, and its read models' tables."""
+    name = f"empty_town_{os.getpid()}"
+    with town_on(create_database(postgres_dsn, name, migrated_template)) as town, town.store.database.connect() as connection:
+        ensure_partitions(connection, date(2027, 1, 1), date(2027, 6, 30))
+    yield name
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def town(postgres_dsn: str, empty_town: str) -> Iterator[Town]:
+    name = f"town_{os.getpid()}_{next(TOWN_NUMBERS)}"
+    with town_on(create_database(postgres_dsn, name, empty_town)) as town:
+        yield town
+    drop_database(postgres_dsn, name)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.servers import create_database, drop_database
 
 
 @pytest.fixture(scope="module")
-def shared_postgres(postgres_dsn: str, migrated_template: str) -> Iterator[PostgresScene]:
+def shared_postgres(postgres_dsn: str, months_template: str) -> Iterator[PostgresScene]:
     name = f"planner_stories_{os.getpid()}"
-    dsn = create_database(postgres_dsn, name, migrated_template)
+    dsn = create_database(postgres_dsn, name, months_template)
     with postgres_scene(dsn) as scene:
         yield scene
     drop_database(postgres_dsn, name)

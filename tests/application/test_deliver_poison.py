@@ -20,7 +20,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     if request.param == "memory":
         yield Scene(FakeEventStore())
     else:
-        with real_store(request.getfixturevalue("migrated_database")) as store:
+        with real_store(request.getfixturevalue("database_with_months")) as store:
             yield Scene(store)
 
 

@@ -30,8 +30,8 @@ JUNE = utc("2027-06-10 12:00")
 
 
 @pytest.fixture
-def scene(migrated_database: str) -> Iterator[PostgresScene]:
-    with postgres_scene(migrated_database, patient=True) as found:
+def scene(database_with_months: str) -> Iterator[PostgresScene]:
+    with postgres_scene(database_with_months, patient=True) as found:
         yield found
 
 

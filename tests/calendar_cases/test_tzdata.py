@@ -89,9 +89,9 @@ def test_after_an_upgrade(scene: Scene, timezone: str, occasion: str, tzdata: st
         assert [row.tzdata for row in work.planned([life.user_id], day)] == [TZDATA_VERSION]
 
 
-def test_case_07_what_an_upgrade_moved_is_counted(migrated_database: str) -> None:
+def test_case_07_what_an_upgrade_moved_is_counted(database_with_months: str) -> None:
     day, eve = date(2026, 12, 15), instant("2026-12-14")
-    with postgres_scene(migrated_database) as scene:
+    with postgres_scene(database_with_months) as scene:
         for timezone in ("America/Edmonton", "Canada/Mountain", "Europe/London"):
             life = Life(scene, eve, birthday="1990-12-15", timezone=timezone)
             life.plan(eve)

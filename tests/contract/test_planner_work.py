@@ -23,7 +23,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     if request.param == "memory":
         yield MemoryScene(PlannerMemory())
         return
-    with postgres_scene(request.getfixturevalue("migrated_database")) as opened:
+    with postgres_scene(request.getfixturevalue("database_with_months")) as opened:
         yield opened
 
 

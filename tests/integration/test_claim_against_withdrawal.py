@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
     if request.param == "memory":
         yield FakeEventStore()
     else:
-        with real_store(request.getfixturevalue("migrated_database")) as store:
+        with real_store(request.getfixturevalue("database_with_months")) as store:
             yield store
 
 

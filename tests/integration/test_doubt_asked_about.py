@@ -25,10 +25,10 @@ from tests.stores import real_store
 
 @pytest.mark.parametrize("bulk", [1, 4])
 async def test_calls_cut_after_and_before_their_acceptance_end_sent_and_delivered_once(
-    migrated_database: str, tmp_path: Path, bulk: int
+    database_with_months: str, tmp_path: Path, bulk: int
 ) -> None:
     file = tmp_path / "sink.jsonl"
-    with real_store(migrated_database) as store:
+    with real_store(database_with_months) as store:
         scene = Scene(store)
         ids = scene.scheduled(12)
         cut, never_made = scene.requested(*ids[:6]), scene.requested(*ids[6:])

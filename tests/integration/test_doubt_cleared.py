@@ -13,8 +13,8 @@ from tests.delivery_scene import DUE, Provider, Scene
 from tests.stores import real_store
 
 
-async def test_a_bulk_call_without_a_clear_answer_is_made_again_as_it_was(migrated_database: str) -> None:
-    with real_store(migrated_database) as store:
+async def test_a_bulk_call_without_a_clear_answer_is_made_again_as_it_was(database_with_months: str) -> None:
+    with real_store(database_with_months) as store:
         scene = Scene(store)
         provider = Provider(bulk=2)
         ids = scene.scheduled(4)

@@ -19,8 +19,8 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 
 
 @pytest.fixture
-def scene(migrated_database: str) -> Iterator[PostgresScene]:
-    with postgres_scene(migrated_database, patient=True) as scene:
+def scene(database_with_months: str) -> Iterator[PostgresScene]:
+    with postgres_scene(database_with_months, patient=True) as scene:
         yield scene
 
 
