@@ -22,6 +22,7 @@ from infrastructure.notifications import Listener
 from infrastructure.parked_events import park, parked_at, unpark
 from infrastructure.partitions import ensure_partitions
 from infrastructure.read_model_sides import LIVE, Side, find, make, put
+from infrastructure.shared_tail import SharedTail
 from infrastructure.user_sealer import UserSealer
 from projections.projection import Cursor, Projection
 
@@ -55,10 +56,19 @@ class NewerTables(Exception):
 class Projector:
     """Feeds one read model. Two of them on one read model do no harm: what one has committed the other finds done."""
 
-    def __init__(self, store: PostgresEventStore, projection: Projection, *, side: Side = LIVE, batch: int = BATCH) -> None:
-        """The tables that stand on `side`."""
+    def __init__(
+        self,
+        store: PostgresEventStore,
+        projection: Projection,
+        *,
+        side: Side = LIVE,
+        batch: int = BATCH,
+        tail: SharedTail | None = None,
+    ) -> None:
+        """The tables that stand on `side`; the `tail` is what others in this process read, too."""
         self.projection = projection
         self._store, self._database, self._side, self._batch = store, store.database, side, batch
+        self._tail = tail
         self._key = (side.follower(projection.name), projection.log, projection.version)
         self._position: int | None = None
         self._months: set[date] = set()  # the first days of those whose partitions are there
@@ -90,12 +100,14 @@ class Projector:
         try:
             position = self._load_position() if self._position is None else self._position
             self._position = None  # unknown until the batch is through
-            stretch = self._store.read(self.projection.log, position, self._batch, self.projection.kinds, until)
+            stretch = (self._tail or self._store).read(self.projection.log, position, self._batch, self.projection.kinds, until)
             if stretch.position > position:
                 self._park(*stretch.unreadable)  # twice is harmless
                 self._make_room(stretch.events)
                 position = self._apply(stretch.events, position, stretch.position)
         except PositionLost:
+            if self._tail:
+                self._tail.forget()
             return 0
         self._position = position
         return len(stretch.events)
@@ -175,7 +187,8 @@ class Projector:
         """Months that come up for the first time get their partitions."""
         if not self.projection.monthly:
             return
-        days = filter(None, map(_occasion, events))
+        one_a_day = {recorded.stream_id.int >> 80: recorded for recorded in events}  # the bits that tell the date
+        days = filter(None, map(_occasion, one_a_day.values()))
         for month in sorted({day.replace(day=1) for day in days} - self._months):
             for table in self.projection.monthly:
                 self._make_month(table, month)

@@ -47,6 +47,7 @@ from infrastructure.projector import NewerTables, Projector
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.read_model_rebuild import Rebuild
 from infrastructure.schema import migrate
+from infrastructure.shared_tail import SharedTail
 from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
@@ -57,6 +58,7 @@ from ops.installation import Installation
 from ops.message_types import message_types
 from ops.plugins import registered
 from ops.settings import Settings
+from projections.message_log import MESSAGE_LOG
 from projections.projection import Cursor, Sealer
 from projections.registry import PROJECTIONS
 
@@ -114,6 +116,7 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
     keyring = Keyring(installation.master_key)
     announcer = Announcer(database)
     store = PostgresEventStore(database, keyring, announcer=announcer)
+    tail = SharedTail(store, "messages", MESSAGE_LOG.kinds)
     return Parts(
         settings=settings,
         installation=installation,
@@ -124,7 +127,7 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
         watchdog=Watchdog(database),
         store=store,
         followers=Followers(store),
-        projectors={name: Projector(store, projection) for name, projection in PROJECTIONS.items()},
+        projectors={name: Projector(store, projection, tail=tail) for name, projection in PROJECTIONS.items()},
         types=types,
         channels=channel_plan(settings),
         bus=RabbitBus(settings.amqp_url.get_secret_value()) if settings.amqp_url else InProcessBus(),

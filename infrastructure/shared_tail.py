@@ -1,0 +1,73 @@
+"""How is the end of a log read and decoded once for all read models that one process feeds from it?"""
+
+from bisect import bisect_right
+from threading import Lock
+from typing import Any, Final
+
+from application.ports import Log, Recorded, StoreUnavailable
+from domain.event import Event
+from infrastructure.event_reader import ParkedEvent, Stretch
+from infrastructure.event_store import PostgresEventStore
+
+KEPT: Final = 4_000
+"""Events in memory, the last of the log: no follower but one that is behind asks for what is older."""
+
+
+class SharedTail:
+    """Answers as the store does, from memory where another follower has read that already. Safe to share among threads.
+
+    Each follower has its own position, and gets from there as much as is there. One that is behind reads for itself.
+    """
+
+    def __init__(self, store: PostgresEventStore, log: Log, kinds: frozenset[type[Event]]) -> None:
+        """For a log without personal data, as it outlives an erasure."""
+        self._store, self._log, self._kinds = store, log, kinds
+        self._turn = Lock()
+        self._start = self._end = 0  # what stands in (start, end] is held
+        self._events: list[Recorded[Any]] = []
+        self._unreadable: list[ParkedEvent] = []
+
+    def read(
+        self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None, until: int | None = None
+    ) -> Stretch:
+        """See `PostgresEventStore.read`. Raises StoreUnavailable."""
+        if (log, kinds, until) == (self._log, self._kinds, None):
+            with self._turn:  # who comes while it is read wants the same
+                if after > self._end:
+                    self._begin(after)
+                if after == self._end:
+                    self._go_on(limit)
+                if after >= self._start:
+                    return self._held(after, limit)
+        return self._store.read(log, after, limit, kinds, until)
+
+    def forget(self) -> None:
+        """Read anew: after an outage, or where a position is not what it was, other events may stand in the place of these."""
+        with self._turn:
+            self._begin(0)
+
+    def _begin(self, after: int) -> None:
+        self._start = self._end = after
+        self._events, self._unreadable = [], []
+
+    def _go_on(self, limit: int) -> None:
+        try:
+            stretch = self._store.read(self._log, self._end, limit, self._kinds)
+        except StoreUnavailable:
+            self._begin(0)
+            raise
+        self._events += stretch.events
+        self._unreadable += stretch.unreadable
+        self._end = stretch.position
+        if (surplus := len(self._events) - KEPT) > 0:
+            self._start = self._events[surplus - 1].position
+            del self._events[:surplus]
+            self._unreadable = [parked for parked in self._unreadable if parked.position > self._start]
+
+    def _held(self, after: int, limit: int) -> Stretch:
+        first = bisect_right(self._events, after, key=lambda recorded: recorded.position)
+        events = self._events[first : first + limit]
+        more = first + limit < len(self._events)
+        end = events[-1].position if more else self._end
+        unreadable = tuple(parked for parked in self._unreadable if after < parked.position <= end)
+        return Stretch(events, end, more, unreadable)
