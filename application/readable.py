@@ -11,12 +11,12 @@ S = TypeVar("S")
 
 def readable(load: Callable[[Iterable[UUID]], dict[UUID, Stream[S]]], ids: Iterable[UUID]) -> dict[UUID, Stream[S]]:
     """Those of the streams that `load` can read, in the order asked for; a process manager's own loads park the others."""
-    wanted = list(dict.fromkeys(ids))
+    wanted = dict.fromkeys(ids)
     while wanted:
         try:
             found = load(wanted)
         except BrokenStreams as broken:
-            wanted = [stream_id for stream_id in wanted if stream_id not in broken.stream_ids]
+            wanted = dict.fromkeys(stream_id for stream_id in wanted if stream_id not in broken.stream_ids)
         else:
             return {stream_id: found[stream_id] for stream_id in wanted}
     return {}

@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from domain.errors import UserErasedError, UserExists, UserUnknown
 from domain.event import Event
@@ -149,7 +149,7 @@ def evolve(user: User | None, event: UserEvent) -> User | None:
     """Fold one fact in. Never refuses, so that old histories always load."""
     match event:
         case UserRegistered():
-            return User(**_fields(event))
+            return User(**asdict(event))
         case UserSuppressed():
             return user and replace(user, suppressed=True)
         case UserUnsuppressed():
@@ -168,7 +168,7 @@ def evolve(user: User | None, event: UserEvent) -> User | None:
             | MessageTypesChanged()
             | AttributesChanged()
         ):
-            return user and replace(user, **_fields(event))
+            return user and replace(user, **asdict(event))
         case _:
             assert_never(event)
 
@@ -182,7 +182,7 @@ def register(user: User | None, user_id: UUID, details: Details, first_occasion:
         raise UserErasedError
     if user is not None:
         raise UserExists(user_id)
-    return [UserRegistered(**_fields(details), first_occasion=first_occasion)]
+    return [UserRegistered(**asdict(details), first_occasion=first_occasion)]
 
 
 def change(user: User | None, details: Details) -> list[UserEvent]:
@@ -226,7 +226,3 @@ def _known(user: User | None) -> User:
     if user.erased:
         raise UserErasedError
     return user
-
-
-def _fields(struct: Struct) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}

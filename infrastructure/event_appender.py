@@ -12,7 +12,7 @@ from psycopg import Cursor, sql
 from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position, origin_of
 from domain.user import UserErased, UserRegistered
 from infrastructure.database import Row
-from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow
+from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow, bounds
 from infrastructure.event_mapper import EventMapper, needs_key
 from infrastructure.keyring import DataKey, KeyGone, Keyring
 
@@ -150,7 +150,7 @@ class EventAppending:
             mine = [row for index in suspects for its_log, row in groups[index].rows if its_log == log]
             if mine:
                 ids, versions = [row.stream_id for row in mine], [row.version for row in mine]
-                cursor.execute(STORED[log], (ids, versions, min(ids), max(ids)), prepare=True)
+                cursor.execute(STORED[log], (ids, versions, *bounds(ids)), prepare=True)
                 stored.update({(log, row[0], row[1]): row[2:] for row in cursor})
         found: dict[int, Positions] = {}
         for index in suspects:
@@ -202,7 +202,7 @@ def _versions(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> dict[tuple
     for log in LOGS:
         ids = {stream_id for group in groups for its_log, stream_id, _, _ in group.checks if its_log == log}
         if ids:
-            cursor.execute(VERSIONS[log], (list(ids), min(ids), max(ids)), prepare=True)
+            cursor.execute(VERSIONS[log], (list(ids), *bounds(ids)), prepare=True)
             versions.update({(log, stream_id): version for stream_id, version in cursor})
     return versions
 

@@ -1,7 +1,8 @@
 """How is a log's table locked and written? One way, for the event store and for eventsourcing's recorder alike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from infrastructure.database import SCHEMA
 
 LOCK_SPACE: Final = 0x6E62  # first half of the advisory locks of logs; the second is the hash of schema and table
 ROWS_A_STATEMENT: Final = 2000
+
+_number: Final = attrgetter("int")
 
 
 class NewRow(NamedTuple):
@@ -69,9 +72,14 @@ class LogTable:
         At most ROWS_A_STATEMENT rows, no stream in two parts.
         """
         ids, *columns = (list(column) for column in zip(*rows, strict=True))
-        cursor.execute(self._append, (ids, *columns, min(ids), max(ids)), prepare=True)
+        cursor.execute(self._append, (ids, *columns, *bounds(ids)), prepare=True)
         found: list[int] | None = cursor.fetchall()[0][0]
         return found
+
+
+def bounds(ids: Collection[UUID]) -> tuple[UUID, UUID]:
+    """The lowest and the highest; compared as numbers, as a UUID's own comparison takes three times as long."""
+    return min(ids, key=_number), max(ids, key=_number)
 
 
 TABLES: Final[dict[Log, LogTable]] = {log: LogTable(SCHEMA, log) for log in LOGS}

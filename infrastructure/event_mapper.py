@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 import msgspec
 from cryptography.exceptions import InvalidTag
 from msgspec import Struct, json
+from msgspec.structs import asdict
 
 from application.ports import Log, Origin
 from domain.dispatch import DispatchEvent
@@ -86,12 +87,9 @@ class _Sealed(Generic[E]):
 
     def decode(self, state: bytes, key: DataKey | None) -> Stored[E]:
         stored = self._decode(state)
-        fields = {name: getattr(stored.event, name) for name in self._clear}
-        if key is None:
-            fields |= self._blanks
-        else:
-            opened = self._decode_personal(key.open(self._name, stored.event.sealed))
-            fields |= {name: getattr(opened, name) for name in self._blanks}
+        fields = asdict(stored.event)
+        sealed = fields.pop("sealed")
+        fields |= self._blanks if key is None else asdict(self._decode_personal(key.open(self._name, sealed)))
         return Stored(self._kind(**fields), stored.who, stored.correlation_id, stored.causation_id)
 
 

@@ -1,6 +1,8 @@
 """What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.archived_months import refuse_archived
 from infrastructure.database import Row
+from infrastructure.event_log import bounds
 from infrastructure.event_mapper import EventMapper, Stored, Unreadable
 from infrastructure.keyring import DataKey, Keyring
 
@@ -193,22 +196,25 @@ class EventReading:
         wanted = set(ids)
         if not wanted:
             return {}
-        cursor.execute(LOAD[log], (list(wanted), min(wanted), max(wanted)), prepare=True)
+        cursor.execute(LOAD[log], (list(wanted), *bounds(wanted)), prepare=True)
         decode = self._decoder()
-        states: dict[UUID, S | None] = {}
-        read: dict[UUID, tuple[int, str]] = {}
-        broken: dict[UUID, Broken] = {}
-        for stream_id, version, topic, state, wrapped in cursor:
+        streams: dict[UUID, Stream[S]] = {}
+        broken: list[Broken] = []
+        for stream_id, rows in groupby(cursor.fetchall(), key=itemgetter(0)):
+            state: S | None = None
             try:
-                stored = decode(topic, state, wrapped, stream_id)
+                for row in rows:
+                    stored = decode(row[2], row[3], row[4], stream_id)
+                    state = evolve(state, stored.event)
             except Unreadable as error:
-                broken.setdefault(stream_id, Broken(stream_id, version, error.error))
-                continue
-            states[stream_id] = evolve(states.get(stream_id), stored.event)
-            read[stream_id] = version, stored.correlation_id
+                broken.append(Broken(stream_id, row[1], error.error))
+            else:
+                streams[stream_id] = Stream(state, row[1], stored.correlation_id)
         if broken:
-            raise BrokenStreams(log, list(broken.values()))
-        return {stream_id: Stream(states.get(stream_id), *read.get(stream_id, (0, ""))) for stream_id in wanted}
+            raise BrokenStreams(log, broken)
+        if len(streams) < len(wanted):
+            streams |= dict.fromkeys(wanted - streams.keys(), Stream[S](None, 0))
+        return streams
 
     def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> Iterator[Recorded[Event] | ParkedEvent]:
         """Those rows, of the columns that STRETCH has, that are of these kinds; what can't be read is told in its place."""
@@ -226,15 +232,15 @@ class EventReading:
 
     def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
         """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""
-        keys: dict[UUID, DataKey] = {}
+        keys: dict[int, DataKey] = {}
 
         def decode(topic: str, state: bytes, wrapped: bytes | None, user_id: UUID) -> Stored[Event]:
             if wrapped is None or not self._mapper.may_be_sealed(topic):
                 return self._mapper.decode(topic, state, None)
-            key = keys.get(user_id)
+            key = keys.get(user_id.int)  # its own hash is computed in Python
             if key is None:
                 try:
-                    key = keys[user_id] = self._keyring.unwrap(user_id, wrapped)
+                    key = keys[user_id.int] = self._keyring.unwrap(user_id, wrapped)
                 except InvalidTag as error:
                     raise Unreadable(topic, type(error).__name__) from error
             return self._mapper.decode(topic, state, key)
