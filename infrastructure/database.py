@@ -1,5 +1,6 @@
 """How does the code reach PostgreSQL: pooled connections for statements, a direct one to listen on?"""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -67,7 +68,7 @@ class Database:
             max_size=size,
             open=False,
             # after a restart of the server, nobody is given a dead connection
-            check=ConnectionPool.check_connection if shared else None,
+            check=_see_that_it_stands if shared else None,
             timeout=wait_seconds,
             reconnect_timeout=wait_seconds,  # its pauses double until it gives up; the next caller begins anew, without one
             name=application_name,
@@ -122,6 +123,14 @@ class Database:
         """An autocommit connection outside the pool, for LISTEN and the like; the caller closes it. Raises StoreUnavailable."""
         with translated():
             return Connection[Row].connect(self._conninfo, autocommit=True, context=Adapting())
+
+
+def _see_that_it_stands(connection: Connection[Row]) -> None:
+    """Only one that has something to say is asked, as one that was ended has: asking costs as much as a small statement."""
+    looking = select.poll()
+    looking.register(connection, select.POLLIN)
+    if looking.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 @contextmanager
