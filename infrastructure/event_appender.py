@@ -1,8 +1,7 @@
 """Which groups of events still stand on the versions they were decided on, and how are those written?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from psycopg import Cursor, sql
 from application.ports import LOGS, Appended, Group, Log, NewEvents, Origin, Position, origin_of
 from domain.user import UserErased, UserRegistered
 from infrastructure.database import Row
-from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow, bounds
+from infrastructure.event_log import ROWS_A_STATEMENT, TABLES, NewRow, append_to_two, bounds
 from infrastructure.event_mapper import EventMapper, needs_key
 from infrastructure.keyring import DataKey, KeyGone, Keyring
 
@@ -35,6 +34,8 @@ STORED: Final = {
     .as_bytes(None)
     for log in LOGS
 }
+
+TWO_LOGS: Final[frozenset[Log]] = frozenset({"messages", "dispatches"})
 
 Positions = dict[Log, int]
 
@@ -78,16 +79,20 @@ class EventAppending:
         """Needs no database; `keys` are those of `sealed_users`."""
         return [self._encode(group, group.origin or origin, now, keys) for group in groups]
 
-    def write_at_once(self, cursor: Cursor[Row], log: Log, groups: Sequence[EncodedGroup]) -> list[Positions] | None:
-        """As `write`, of what goes to one log only, in one statement that takes the lock as well.
+    def write_at_once(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions] | None:
+        """As `write`, of what goes `at_once`, in one statement that takes the locks as well.
 
         None if a group does not stand: then nothing is written.
         """
-        positions = TABLES[log].append(cursor, [row for group in groups for _, row in group.rows])
-        if positions is None:
+        rows: dict[Log, list[NewRow]] = {}
+        for group in groups:
+            for log, row in group.rows:
+                rows.setdefault(log, []).append(row)
+        written = _append(cursor, rows)
+        if written is None:
             return None
-        ends = accumulate(len(group.rows) for group in groups)
-        return [{log: positions[end - 1]} for end in ends]
+        given = {log: iter(positions) for log, positions in written.items()}
+        return [{log: next(given[log]) for log, _ in group.rows} for group in groups]
 
     def write(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions | None]:
         """Per group the last position in each of its logs, None for a loser.
@@ -183,17 +188,27 @@ def appended(positions: Sequence[Positions | None]) -> Appended:
     return Appended(frozenset(index for index, found in enumerate(positions) if found is None), Position(**last))
 
 
-def only_log(groups: Sequence[EncodedGroup]) -> Log | None:
-    """Where everything goes that these groups say, if one statement can write it there.
+def at_once(groups: Sequence[EncodedGroup]) -> bool:
+    """Whether one statement can write all that these groups say: to one log, or to those of messages and of dispatches.
 
-    None if they say it to several logs, or of a stream in several parts; if they say more than events do, or too much.
+    It can't if they say it of a stream in several parts; if they say more than events do, or too much.
     """
+    if not all(group.rows and not (group.registrations or group.erased or group.keyless) for group in groups):
+        return False
     checks = [check for group in groups for check in group.checks]
-    logs, streams = {check[0] for check in checks}, {check[1] for check in checks}
-    if len(logs) != 1 or len(streams) < len(checks) or not all(check[3] for check in checks):
-        return None
-    plain = all(group.rows and not (group.registrations or group.erased or group.keyless) for group in groups)
-    return logs.pop() if plain and sum(check[3] for check in checks) <= ROWS_A_STATEMENT else None
+    logs, streams, counts = {check[0] for check in checks}, {check[1].int for check in checks}, [check[3] for check in checks]
+    each_once = len(streams) == len(checks) and all(counts)
+    return each_once and sum(counts) <= ROWS_A_STATEMENT and (len(logs) == 1 or logs == TWO_LOGS)
+
+
+def _append(cursor: Cursor[Row], rows: Mapping[Log, Sequence[NewRow]]) -> dict[Log, list[int]] | None:
+    """Positions of the rows; None if a stream has moved on."""
+    if len(rows) == 1:
+        [(log, mine)] = rows.items()
+        positions = TABLES[log].append(cursor, mine)
+        return None if positions is None else {log: positions}
+    both = append_to_two(cursor, rows["messages"], rows["dispatches"])
+    return None if both is None else {"messages": both[0], "dispatches": both[1]}
 
 
 def _versions(cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> dict[tuple[Log, UUID], int]:

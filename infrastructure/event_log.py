@@ -71,10 +71,26 @@ class LogTable:
 
         At most ROWS_A_STATEMENT rows, no stream in two parts.
         """
-        ids, *columns = (list(column) for column in zip(*rows, strict=True))
-        cursor.execute(self._append, (ids, *columns, *bounds(ids)), prepare=True)
-        found: list[int] | None = cursor.fetchall()[0][0]
-        return found
+        return _answer(cursor, self._append, _columns(rows))
+
+
+def append_to_two(
+    cursor: Cursor[tuple[Any, ...]], messages: Sequence[NewRow], dispatches: Sequence[NewRow]
+) -> tuple[list[int], list[int]] | None:
+    """As `LogTable.append`, all of both logs or nothing."""
+    found = _answer(cursor, APPEND_TO_TWO, _columns(messages) + _columns(dispatches))
+    return None if found is None else (found[: len(messages)], found[len(messages) :])
+
+
+def _columns(rows: Sequence[NewRow]) -> tuple[Any, ...]:
+    ids, *columns = (list(column) for column in zip(*rows, strict=True))
+    return (ids, *columns, *bounds(ids))
+
+
+def _answer(cursor: Cursor[tuple[Any, ...]], statement: bytes, columns: tuple[Any, ...]) -> list[int] | None:
+    cursor.execute(statement, columns, prepare=True)
+    found: list[int] | None = cursor.fetchall()[0][0]
+    return found
 
 
 def bounds(ids: Collection[UUID]) -> tuple[UUID, UUID]:
@@ -82,4 +98,9 @@ def bounds(ids: Collection[UUID]) -> tuple[UUID, UUID]:
     return min(ids, key=_number), max(ids, key=_number)
 
 
+APPEND_TO_TWO: Final = (
+    sql.SQL("SELECT {function}(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)")
+    .format(function=sql.Identifier(SCHEMA, "append_to_messages_and_dispatches"))
+    .as_bytes(None)
+)
 TABLES: Final[dict[Log, LogTable]] = {log: LogTable(SCHEMA, log) for log in LOGS}

@@ -14,7 +14,7 @@ from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Database
-from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, lock, logs_of, only_log
+from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, at_once, lock, logs_of
 from infrastructure.event_mapper import EventMapper
 from infrastructure.event_reader import EventReading, Stretch
 from infrastructure.keyring import DataKey, Keyring
@@ -129,9 +129,9 @@ class PostgresEventStore:
         return self._patiently(self._write, groups)
 
     def _write(self, groups: Sequence[EncodedGroup]) -> Sequence[Positions | None]:
-        if log := only_log(groups):
+        if at_once(groups):
             with self.database.cursor() as cursor:
-                if (positions := self.appending.write_at_once(cursor, log, groups)) is not None:
+                if (positions := self.appending.write_at_once(cursor, groups)) is not None:
                     return positions
         with self.database.transaction() as cursor:
             lock(cursor, logs_of(groups))

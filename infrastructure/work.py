@@ -26,7 +26,7 @@ from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Row
-from infrastructure.event_appender import EncodedGroup, Positions, appended, lock, logs_of, only_log
+from infrastructure.event_appender import EncodedGroup, Positions, appended, at_once, lock, logs_of
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.leader import Leadership
 from infrastructure.parked_events import last_version, park, park_broken
@@ -121,7 +121,7 @@ class PostgresWork:
 
     def _write(self, groups: Sequence[EncodedGroup]) -> Sequence[Positions | None]:
         appending = self._store.appending
-        if (log := only_log(groups)) and (positions := appending.write_at_once(self.cursor, log, groups)) is not None:
+        if at_once(groups) and (positions := appending.write_at_once(self.cursor, groups)) is not None:
             return positions
         lock(self.cursor, logs_of(groups))
         return appending.write(self.cursor, groups)

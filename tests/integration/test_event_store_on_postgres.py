@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg import Cursor, sql
 
-from application.ports import BrokenStreams, Group, NewEvents, StoreUnavailable
+from application.ports import BrokenStreams, Group, NewEvents, Position, StoreUnavailable
 from domain.scheduled_message import MessageCancelled
 from domain.user import EmailChanged, TimezoneChanged, UserErased
 from infrastructure.database import Database, Row
-from infrastructure.event_log import TABLES, NewRow
+from infrastructure.event_log import TABLES, NewRow, append_to_two
 from infrastructure.event_reader import LOAD, Stretch
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.keyring import KeyGone
@@ -96,6 +96,19 @@ def test_one_statement_writes_all_or_nothing(store: PostgresEventStore) -> None:
         assert positions == sorted(set(positions))
         stored = cursor.execute("SELECT notification_id, originator_id, originator_version FROM messages ORDER BY 1").fetchall()
     assert stored[1:] == [(position, *one[:2]) for position, one in zip(positions, both, strict=True)]
+
+
+def test_one_statement_writes_to_two_logs_or_to_none(store: PostgresEventStore) -> None:
+    message, dispatch = birthday_of(uuid4()), uuid4()
+    sent = NewRow(message, 1, "message.cancelled.v1", b"{}", NOW)
+    finished = NewRow(dispatch, 1, "dispatch.finished.v1", b"{}", NOW)
+    with store.database.cursor() as cursor:
+        assert append_to_two(cursor, [sent], [finished._replace(version=2)]) is None, "with a gap in dispatches"
+        assert append_to_two(cursor, [sent._replace(version=2)], [finished]) is None, "with a gap in messages"
+        assert store.head() == Position()
+        assert append_to_two(cursor, [sent, sent._replace(version=2)], [finished]) == ([1, 2], [1])
+        assert append_to_two(cursor, [sent._replace(version=3)], [finished]) is None, "taken"
+    assert store.head() == Position(messages=2, dispatches=1)
 
 
 def test_what_loses_in_one_statement_is_told_apart(store: PostgresEventStore) -> None:
