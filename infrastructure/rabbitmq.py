@@ -4,23 +4,21 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
-from aio_pika import DeliveryMode, Message, RobustConnection
+from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, AbstractRobustExchange
-from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
+from infrastructure.broker_urls import address, urls_of
 from infrastructure.bus_wire import encode
+from infrastructure.rabbitmq_connection import ClusterConnection
 from infrastructure.rabbitmq_consumer import RabbitConsumer
 from infrastructure.rabbitmq_topology import declare_dead, declare_exchange, declare_queues, routing_key
 
 CONFIRMS_AT_ONCE: Final = 500
 ATTEMPT_SECONDS: Final = 10.0
-RECONNECT_SECONDS: Final = 1
-HEARTBEAT_SECONDS: Final = 5  # aiormq notices a connection gone silent after three and a bit of them
 DELETION_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -29,14 +27,17 @@ log = logging.getLogger(__name__)
 
 
 class RabbitBus:
-    """A Bus on RabbitMQ 3.10 or later. Belongs to the event loop that `connect` ran on.
+    """A Bus on RabbitMQ 3.10 or later, one node or a cluster. Belongs to the event loop that `connect` ran on.
 
     Two connections, because a broker short of memory or disk stops reading from those that publish, and acknowledgements
     must still arrive. Both come back by themselves and declare everything again, so that a wiped broker is soon as before.
     """
 
     def __init__(self, url: str, *, exchange: str = "ninebell.send", confirm_seconds: float = 10.0) -> None:
-        """`confirm_seconds`: after how long without a confirmation publishing is given up."""
+        """`url`: one, or those of a cluster with commas between.
+
+        `confirm_seconds`: after how long without a confirmation publishing is given up.
+        """
         self._url = url
         self._confirm_seconds: Final = confirm_seconds
         self.exchange: Final = exchange
@@ -115,10 +116,7 @@ class RabbitBus:
     async def _dial(self, name: str) -> AbstractRobustConnection:
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
-            connection = RobustConnection(
-                make_url(self._url, heartbeat=HEARTBEAT_SECONDS, reconnect_interval=RECONNECT_SECONDS),
-                client_properties={"connection_name": name},
-            )
+            connection = ClusterConnection(urls_of(self._url), client_properties={"connection_name": name})
             try:
                 await connection.connect(ATTEMPT_SECONDS)
             except CONNECTION_EXCEPTIONS as error:
@@ -186,9 +184,3 @@ class Outlet:
             for send_channel in send_channels - self._declared:
                 await declare_queues(self._channel, self._exchange, send_channel)
                 self._declared.add(send_channel)
-
-
-def address(url: str) -> str:
-    """Host and port, never the password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"

@@ -1,8 +1,8 @@
 """Which send commands has nobody been able to take, and how do they come back, or go?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Self
@@ -10,17 +10,18 @@ from uuid import UUID
 
 import aio_pika
 from aio_pika import DeliveryMode, ExchangeType, Message
-from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from msgspec import Struct
 
 from application.delivery_ports import BusUnavailable
+from infrastructure.broker_urls import address, urls_of
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
-from infrastructure.rabbitmq import address
 from infrastructure.rabbitmq_topology import declare_dead
 
 ATTEMPT_SECONDS: Final = 10.0
 DIGEST_LETTERS: Final = 12
+NAMED: Final[dict[str, Any]] = {"connection_name": "ninebell parked"}
 UNDECODABLE: Final = "undecodable"
 
 
@@ -48,7 +49,7 @@ class DeadCommands:
         """On a connection of its own. Raises BusUnavailable, also in the middle."""
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                connection = await aio_pika.connect(url, client_properties={"connection_name": "ninebell parked"})
+                connection = await _to_any_of(urls_of(url))
             async with connection, connection.channel(on_return_raises=True) as channel:
                 topic = await channel.declare_exchange(exchange, ExchangeType.TOPIC, durable=True)
                 yield cls(await declare_dead(channel, exchange), topic)
@@ -115,6 +116,13 @@ class DeadCommands:
         for message in held:  # in their order, which RabbitMQ keeps
             await message.reject(requeue=True)
         return number
+
+
+async def _to_any_of(urls: Sequence[str]) -> AbstractConnection:
+    for url in urls[:-1]:
+        with suppress(*CONNECTION_EXCEPTIONS):
+            return await aio_pika.connect(url, client_properties=NAMED)
+    return await aio_pika.connect(urls[-1], client_properties=NAMED)
 
 
 def _dead(message: AbstractIncomingMessage) -> DeadCommand:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from infrastructure.broker_urls import urls_of
 from ops.channel_settings import ChannelInUse, ChannelSettings, Usual, channel_in_use
 
 MASTER_KEY_BYTES: Final = 32
@@ -57,13 +58,17 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def _amqp_url(value: SecretStr) -> SecretStr:
+    if all(map(_is_amqp, urls_of(value.get_secret_value()))):
+        return value
+    raise ValueError("must be written amqp://USER:PASSWORD@HOST:5672/, one or, with commas between, several of a cluster")
+
+
+def _is_amqp(url: str) -> bool:
     try:
-        url = urlsplit(value.get_secret_value())
-        if url.scheme in ("amqp", "amqps") and url.hostname and url.port != 0:
-            return value
+        parts = urlsplit(url)
+        return bool(parts.scheme in ("amqp", "amqps") and parts.hostname and "," not in url and parts.port != 0)
     except ValueError:
-        pass
-    raise ValueError("must be written amqp://USER:PASSWORD@HOST:5672/")
+        return False
 
 
 def _master_key(value: SecretStr) -> SecretStr:
@@ -118,7 +123,7 @@ class Settings(BaseModel):
         None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded"
     )
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] | None = Field(
-        None, alias="AMQP_URL", description="RabbitMQ; unset: in-process bus"
+        None, alias="AMQP_URL", description="RabbitMQ, with commas several nodes; unset: in-process bus"
     )
     data_dir: Path = Field(Path(".ninebell"), alias="NINEBELL_DATA_DIR", description="embedded database, sink's file, keys")
     listen: Listen = Field(LOCAL_API, alias="NINEBELL_LISTEN", description="the HTTP API")

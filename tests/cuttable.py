@@ -70,8 +70,8 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire_to(url: str) -> AsyncIterator[Wire]:
-    """A wire on a port of its own, gone at the end of the block."""
+async def wire_to(url: str, port: int = 0) -> AsyncIterator[Wire]:
+    """A wire on a port of its own, or this one, gone at the end of the block."""
     wire = Wire(url)
     joins: set[asyncio.Task[None]] = set()
 
@@ -79,7 +79,7 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
         joins.add(join := asyncio.create_task(wire.join(reader, writer)))
         await asyncio.wait([join])
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
     wire.url = wire.address(server.sockets[0].getsockname()[1])
     try:
         yield wire

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import aclosing, closing
+from contextlib import AsyncExitStack, aclosing, closing
 from typing import TYPE_CHECKING
 
 import aio_pika
@@ -128,6 +128,21 @@ async def test_a_silent_broker_is_given_up_in_time_and_taken_up_again(amqp_url: 
         async with aclosing(bus.consume("mail", 5)) as consumer:
             got = await taken(consumer, 3)
     assert got[-1] == last
+
+
+async def test_who_knows_several_nodes_goes_on_at_another(amqp_url: str) -> None:
+    later = free_port()
+    async with AsyncExitStack() as first_node:
+        wire = await first_node.enter_async_context(wire_to(amqp_url))
+        both = f"{wire.address(later)},{wire.url}"
+        async with rabbit_bus(both, admin_url=amqp_url) as bus, aclosing(bus.consume("mail", 5)) as consumer:
+            await bus.publish([command()])
+            await taken(consumer, 1)
+            async with wire_to(amqp_url, later):
+                await first_node.aclose()
+                await publish_at_last(bus, [after := command()])
+                while await taken(consumer, 1) != [after]:  # what was cut off may come twice
+                    pass
 
 
 async def test_a_queue_deleted_under_us_costs_one_refusal(amqp_url: str) -> None:

@@ -56,6 +56,7 @@ def test_settings_that_do_not_go_together_are_refused(environment, named):
         ("AMQP_URL", "ninebell:secret@broker"),
         ("AMQP_URL", "http://ninebell:secret@broker/"),
         ("AMQP_URL", "amqp://ninebell:secret@broker:port/"),
+        ("AMQP_URL", "amqp://ninebell:secret@one/,ninebell:secret@two/"),
     ],
 )
 def test_an_address_of_another_form_is_refused_and_not_quoted(name, url):

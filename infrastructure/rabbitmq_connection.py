@@ -1,0 +1,37 @@
+"""How does a connection to a cluster come back when the node that it led to is gone?"""
+
+from collections.abc import Sequence
+from random import randrange
+from typing import Any, Final
+
+from aio_pika import RobustConnection
+from aio_pika.connection import make_url
+from yarl import URL
+
+RECONNECT_SECONDS: Final = 1
+HEARTBEAT_SECONDS: Final = 5  # aiormq notices a connection gone silent after three and a bit of them
+
+
+class ClusterConnection(RobustConnection):
+    """Each attempt goes to the next node, the first to any of them, so that not all clients lean on one."""
+
+    def __init__(self, urls: Sequence[str], **kwargs: Any) -> None:
+        self._urls = [make_url(url, heartbeat=HEARTBEAT_SECONDS, reconnect_interval=RECONNECT_SECONDS) for url in urls]
+        self._next = 0
+        super().__init__(self._urls[0], **kwargs)
+        self._next = randrange(len(urls))
+
+    @property
+    def url(self) -> URL:
+        """Read once by every attempt, and by nobody else."""
+        url = self._urls[self._next % len(self._urls)]
+        self._next += 1
+        return url
+
+    @url.setter
+    def url(self, _: URL) -> None:
+        """The base sets what it was made with; there are several."""
+
+    def __str__(self) -> str:
+        """For aio_pika's own log, which would read `url`."""
+        return ", ".join(f"{url.host}:{url.port}" for url in self._urls)
