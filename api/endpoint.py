@@ -13,6 +13,7 @@ import anyio.from_thread
 import anyio.to_thread
 from anyio import CapacityLimiter
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -63,6 +64,12 @@ class Call(Struct, Generic[Q], frozen=True, kw_only=True):
         if self.position and not service.followers.wait_for(read_model, self.position, service.wait_seconds):
             raise Lagging
 
+    def wait_for_logs(self) -> None:
+        """The same for what reads the events themselves. Raises Lagging, StoreUnavailable."""
+        service = self.service
+        if self.position and not service.followers.wait_for_logs(self.position, service.wait_seconds):
+            raise Lagging
+
 
 class Endpoint(Struct, frozen=True):
     """One method of one path. Its handler's docstring is its summary."""
@@ -81,6 +88,7 @@ class Endpoint(Struct, frozen=True):
     problems: Sequence[int] = ()  # those of its own
     open: bool = False  # needs no key
     blocks: bool = True  # is run in a thread; the others answer even while every thread waits for the database
+    on_primary: bool = False  # a GET that no replica may answer; commands are never theirs
 
 
 class Resource:
@@ -118,8 +126,11 @@ class Resource:
         )
         if not endpoint.blocks:
             return endpoint.handler(call)
-        brought = request.scope["state"]["brought"] and endpoint.method != "GET"
-        handler = partial(_noted, endpoint.handler) if brought else endpoint.handler
+        handler = endpoint.handler
+        if endpoint.method == "GET":
+            handler = handler if endpoint.on_primary else partial(_asked, handler)
+        elif request.scope["state"]["brought"]:
+            handler = partial(_noted, handler)
         room = self._uploads if endpoint.streamed else self._waiting if position is not None or endpoint.open else None
         return await anyio.to_thread.run_sync(handler, call, limiter=room)
 
@@ -128,6 +139,13 @@ def _noted(handler: Callable[[Call[Any]], Response], call: Call[Any]) -> Respons
     """A command under an ID of the caller's own, which tells no instant by itself. Raises StoreUnavailable."""
     call.service.note_caller_id(call.origin.correlation_id, call.now)
     return handler(call)
+
+
+def _asked(handler: Callable[[Call[Any]], Response], call: Call[Any]) -> Response:
+    """A query: a replica answers it where there is one. Raises StoreUnavailable."""
+    if call.service.ask_replica is None:
+        return handler(call)
+    return call.service.ask_replica(lambda service: handler(replace(call, service=service)))
 
 
 def _media_type(request: Request, endpoint: Endpoint) -> str:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
+from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from application.channel_plan import ChannelPlan
@@ -29,6 +30,9 @@ class Followers(Protocol):
 
     def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float) -> bool:
         """Whether the read model has seen these positions within the time. Raises StoreUnavailable."""
+
+    def wait_for_logs(self, position: Position, timeout_seconds: float) -> bool:
+        """Whether the logs reach these positions within the time: those of a replica come later. Raises StoreUnavailable."""
 
 
 class Measure(Protocol):
@@ -80,6 +84,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """What a person should see to, though everything runs. Raises StoreUnavailable."""
     dead_commands: Callable[[], int | None] = lambda: None
     """How many send commands no worker could take; None where nobody can tell."""
+    ask_replica: "Callable[[Callable[[Service], Response]], Response] | None" = None
+    """Answers a query with the service of a replica, or one that stands in for it; None where there is no replica."""
     note_caller_id: Callable[[str, datetime], None] = lambda _correlation_id, _at: None
     """Keeps when a caller's own ID was brought. Raises StoreUnavailable."""
     new_id: Callable[[], UUID] = uuid7

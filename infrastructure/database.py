@@ -1,11 +1,14 @@
 """How does the code reach PostgreSQL: pooled connections for statements, a direct one to listen on?"""
 
+import os
 import select
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from types import TracebackType
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 import psycopg
 from psycopg import Connection, Cursor
@@ -60,6 +63,7 @@ class Database:
         """
         options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *(SESSION if shared else ALONE))).strip()
         self._conninfo = make_conninfo(dsn, application_name=application_name, options=options, **NETWORK)
+        self._made: WeakSet[Connection[Row]] = WeakSet()
         self._pool = ConnectionPool(
             self._conninfo,
             connection_class=Connection[Row],
@@ -67,6 +71,7 @@ class Database:
             min_size=1,
             max_size=size,
             open=False,
+            configure=self._made.add,
             # after a restart of the server, nobody is given a dead connection
             check=_see_that_it_stands if shared else None,
             timeout=wait_seconds,
@@ -74,10 +79,10 @@ class Database:
             name=application_name,
         )
 
-    def open(self) -> None:
-        """Returns once a connection stands. Raises StoreUnavailable."""
+    def open(self, *, wait: bool = True) -> None:
+        """Returns once a connection stands, or at once if told not to wait. Raises StoreUnavailable."""
         try:
-            self._pool.open(wait=True, timeout=self._pool.timeout)
+            self._pool.open(wait=wait, timeout=self._pool.timeout)
         except psycopg.OperationalError as error:
             raise StoreUnavailable(type(error).__name__) from error
 
@@ -115,9 +120,22 @@ class Database:
             yield cursor
 
     def answers(self) -> None:
-        """Asked outside the pool, so that a busy one doesn't look like an outage. Raises StoreUnavailable, within seconds."""
-        with translated(), Connection.connect(self._conninfo, autocommit=True, connect_timeout=ANSWERS_WITHIN_SECONDS) as asking:
+        """Raises StoreUnavailable, within seconds."""
+        with self.passing() as asking:
             asking.execute("SELECT 1")
+
+    @contextmanager
+    def passing(self, within_seconds: int = ANSWERS_WITHIN_SECONDS) -> Iterator[Connection[Row]]:
+        """Outside the pool, so that a busy one doesn't look like an outage. Raises StoreUnavailable, if not made in time too."""
+        connecting = Connection[Row].connect
+        with translated(), connecting(self._conninfo, autocommit=True, connect_timeout=within_seconds) as passing:
+            yield passing
+
+    def cut(self) -> None:
+        """End every connection of the pool as if the server had: who waits for an answer gets StoreUnavailable at once."""
+        for connection in tuple(self._made):
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     def direct(self) -> Connection[Row]:
         """An autocommit connection outside the pool, for LISTEN and the like; the caller closes it. Raises StoreUnavailable."""

@@ -1,5 +1,6 @@
 """How far has every follower of the logs read, and has it read far enough yet?"""
 
+from collections.abc import Callable
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Final, Literal
@@ -100,14 +101,20 @@ class Followers:
             messages = max(messages, self._store.head().messages)
         return self._reached(read_model.name, read_model.log, messages, deadline)
 
+    def wait_for_logs(self, position: Position, timeout_seconds: float = 5.0) -> bool:
+        """Whether the logs reach these positions, waiting for them if need be. Raises StoreUnavailable.
+
+        Where they are written that is so at once; where they are copied to, later.
+        """
+
+        def copied() -> bool:
+            heads = self._store.head()
+            return heads.users >= position.users and heads.messages >= position.messages
+
+        return _becomes(copied, monotonic() + timeout_seconds)
+
     def _reached(self, follower: str, log: Log, position: int, deadline: float) -> bool:
-        wait = FIRST_WAIT_SECONDS
-        while self._position(follower, log) < position:
-            if monotonic() + wait > deadline:
-                return False
-            sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
-        return True
+        return _becomes(lambda: self._position(follower, log) >= position, deadline)
 
     def _position(self, follower: str, log: Log) -> int:
         rows = self._rows(
@@ -153,3 +160,13 @@ class Followers:
     def _rows(self, query: str | sql.Composed, *arguments: object) -> list[Row]:
         with self._store.database.connect() as connection:
             return connection.execute(query, arguments).fetchall()
+
+
+def _becomes(true: Callable[[], bool], deadline: float) -> bool:
+    wait = FIRST_WAIT_SECONDS
+    while not true():
+        if monotonic() + wait > deadline:
+            return False
+        sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+    return True

@@ -24,14 +24,14 @@ from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
 from ops.at_hand import at_hand
 from ops.pausing import paused_now
+from ops.replica_wiring import read_replica
 from ops.settings import Settings, described
-from ops.watching import doubts_told, measures
+from ops.watching import LONGEST_LAG_SECONDS, doubts_told, measures
 from ops.wiring import Parts
 
 Verdict = Literal["ok", "warning", "unreachable"]
 ECHO_SECONDS: Final = 2.0
 LARGEST_CLOCK_DIFFERENCE_SECONDS: Final = 5.0
-LONGEST_LAG_SECONDS: Final = 60.0
 LEAST_FREE_BYTES: Final = 1 << 30
 WAIT_FOR_BUS_SECONDS: Final = 5.0
 
@@ -72,6 +72,18 @@ def _database(parts: Parts) -> Finding:
         version = _one(connection, "SELECT current_setting('server_version')")
         migrations = _one(connection, "SELECT max(number) FROM schema_migrations")
     return Finding("database", "ok", f"PostgreSQL {version}, schema {migrations}, master key fits")
+
+
+def _replica(parts: Parts) -> Finding:
+    replica = read_replica(parts.settings)
+    if replica is None:
+        return Finding("read replica", "ok", "none: the database answers queries, too")
+    found = replica.look()
+    if found.trouble:
+        verdict: Verdict = "unreachable" if found.trouble.startswith("does not answer") else "warning"
+        return Finding("read replica", verdict, f"READ_DATABASE_URL {found.trouble}; the primary answers queries meanwhile")
+    said = f"a standby of this database, {found.behind_bytes or 0} bytes and {found.behind_seconds:.0f} s behind"
+    return Finding("read replica", "warning" if found.behind_seconds > LONGEST_LAG_SECONDS else "ok", said)
 
 
 def _pooler(parts: Parts) -> Finding:
@@ -153,6 +165,7 @@ def _paused(parts: Parts) -> Finding:
 
 LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
     _database,
+    _replica,
     _pooler,
     _clock,
     _months,

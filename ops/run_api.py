@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from api.bounded_clients import BoundedClients
 from api.endpoint import Endpoint
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
+from ops.replica_wiring import read_replica, with_replica
 from ops.running import Stop
 from ops.serving import serve
 from ops.watching import measures, notes
@@ -40,7 +41,10 @@ async def run_api(parts: Parts, listener: socket.socket, stop: Stop, routes: Seq
             return asyncio.run_coroutine_threadsafe(parts.bus.dead(), loop).result()
         return None
 
+    replica = read_replica(parts.settings) if routes is ROUTES else None
     watched = replace(
-        service(parts, red), measures=measures(parts).take, notes=partial(notes, parts), dead_commands=dead_commands
+        service(parts, red), measures=measures(parts).take, notes=partial(notes, parts, replica), dead_commands=dead_commands
     )
-    await serve(make_app(watched, routes), listener, stop, http=BoundedClients)
+    with replica or nullcontext():
+        served = with_replica(watched, parts.store, replica) if replica else watched
+        await serve(make_app(served, routes), listener, stop, http=BoundedClients)

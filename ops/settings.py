@@ -122,6 +122,9 @@ class Settings(BaseModel):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded"
     )
+    read_database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+        None, alias="READ_DATABASE_URL", description="a streaming replica for the API's queries; unset: none"
+    )
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] | None = Field(
         None, alias="AMQP_URL", description="RabbitMQ, with commas several nodes; unset: in-process bus"
     )
@@ -154,6 +157,8 @@ class Settings(BaseModel):
                 )
         if self.database_url and not self.master_key:
             raise ValueError("NINEBELL_MASTER_KEY must be given with DATABASE_URL; make one with: openssl rand -base64 32")
+        if self.read_database_url and not self.database_url:
+            raise ValueError("READ_DATABASE_URL is a replica of DATABASE_URL, which must be given with it")
         return self
 
     @property

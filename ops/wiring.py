@@ -179,7 +179,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         clock=_ClockOf(parts),
         types=parts.types,
         channels=parts.channels,
-        reading=partial(_reading, parts),
+        reading=partial(reading, parts.keyring, parts.database),
         followers=parts.followers,
         keys=parts.api_keys,
         staging=partial(PostgresStaging, parts.database),
@@ -215,11 +215,11 @@ class _ClockOf:
 
 
 @contextmanager
-def _reading(parts: Parts) -> Iterator[tuple[Cursor, Sealer]]:
+def reading(keyring: Keyring, database: Database) -> Iterator[tuple[Cursor, Sealer]]:
     """Raises StoreUnavailable, also while the tables are those of an earlier version, until this one is built beside them."""
     try:
-        with parts.database.transaction() as cursor:
-            yield cursor, UserSealer(parts.keyring, cursor)
+        with database.transaction() as cursor:
+            yield cursor, UserSealer(keyring, cursor)
     except (UndefinedColumn, UndefinedTable) as error:
         raise StoreUnavailable("read models of another version") from error
 
