@@ -44,18 +44,15 @@ def measure(threads: Sequence[int], seconds: float, runs: int, tell: Tell) -> Re
 def _run(parts: Parts, threads: int, a_call: int, seconds: float) -> Found:
     before = _commits(parts)
     now = parts.clock.now()
-    start = Barrier(threads + 1)
+    began: list[float] = []
+    start = Barrier(threads, lambda: began.append(monotonic()))
     calls = [0] * threads
-    until = [0.0]
-    writers = [Thread(target=_write, args=(parts.store, a_call, now, start, until, calls, each)) for each in range(threads)]
+    writers = [Thread(target=_write, args=(parts.store, a_call, now, start, seconds, calls, each)) for each in range(threads)]
     for writer in writers:
         writer.start()
-    began = monotonic()
-    until[0] = began + seconds
-    start.wait()
     for writer in writers:
         writer.join()
-    took = monotonic() - began
+    took = monotonic() - began[0]
     name = f"{threads} thread{'s' if threads > 1 else ''}, {a_call:,} a call"
     events = sum(calls) * a_call
     return {
@@ -65,12 +62,14 @@ def _run(parts: Parts, threads: int, a_call: int, seconds: float) -> Found:
 
 
 def _write(
-    store: PostgresEventStore, a_call: int, now: datetime, start: Barrier, until: list[float], calls: list[int], place: int
+    store: PostgresEventStore, a_call: int, now: datetime, start: Barrier, seconds: float, calls: list[int], place: int
 ) -> None:
+    """At least one call, and no more once the seconds are over."""
     numbers = count()
     user_id = uuid7()
     start.wait()
-    while monotonic() < until[0]:
+    until = monotonic() + seconds
+    while calls[place] == 0 or monotonic() < until:
         store.append([_scheduled(user_id, next(numbers), now) for _ in range(a_call)], BENCH, now)
         calls[place] += 1
 
