@@ -14,7 +14,7 @@ from tests.servers import create_database, drop_database
 def shared_postgres(postgres_dsn: str, months_template: str) -> Iterator[PostgresScene]:
     name = f"planner_stories_{os.getpid()}"
     dsn = create_database(postgres_dsn, name, months_template)
-    with postgres_scene(dsn) as scene:
+    with postgres_scene(dsn, patient=True) as scene:
         yield scene
     drop_database(postgres_dsn, name)
 
