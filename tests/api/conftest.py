@@ -160,11 +160,17 @@ def empty_town(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def town(postgres_dsn: str, empty_town: str) -> Iterator[Town]:
+def town_database(postgres_dsn: str, empty_town: str) -> Iterator[str]:
+    """The town's, as a DSN, for commands that look into it."""
     name = f"town_{os.getpid()}_{next(TOWN_NUMBERS)}"
-    with town_on(create_database(postgres_dsn, name, empty_town)) as town:
-        yield town
+    yield create_database(postgres_dsn, name, empty_town)
     drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def town(town_database: str) -> Iterator[Town]:
+    with town_on(town_database) as town:
+        yield town
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def environment(dsn: str) -> dict[str, str]:
     }
 
 
-def test_every_command_on_the_page_runs_and_answers(town: Town, migrated_database: str) -> None:
+def test_every_command_on_the_page_runs_and_answers(town: Town, town_database: str) -> None:
     town.clock.instant = datetime.now(UTC)
     with town.store.database.transaction() as cursor:
         town.store.keyring.claim(cursor)
@@ -39,7 +39,7 @@ def test_every_command_on_the_page_runs_and_answers(town: Town, migrated_databas
         def run(script: str) -> str:
             words = ["bash", "-e", "-c", f"ADA=0190163d-8694-739b-aea5-966c26f8ad90\n{script}".replace(":8080", f":{port}")]
             done = subprocess.run(
-                words, cwd=ROOT, env=environment(migrated_database), capture_output=True, text=True, timeout=SECONDS, check=False
+                words, cwd=ROOT, env=environment(town_database), capture_output=True, text=True, timeout=SECONDS, check=False
             )
             assert done.returncode == 0, (script, done.stdout, done.stderr)
             return done.stdout

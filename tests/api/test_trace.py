@@ -32,9 +32,9 @@ WHOLE = [
 
 
 @pytest.fixture
-def trace(town: Town, migrated_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Trace:
+def trace(town: Town, town_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Trace:
     """Runs the command on the town's database: exit code, standard output, standard error."""
-    monkeypatch.setenv("DATABASE_URL", migrated_database)
+    monkeypatch.setenv("DATABASE_URL", town_database)
     monkeypatch.setenv("NINEBELL_MASTER_KEY", base64.b64encode(bytes(32)).decode())
     with town.store.database.transaction() as cursor:
         town.store.keyring.claim(cursor)

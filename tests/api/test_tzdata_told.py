@@ -11,17 +11,16 @@ from application.ports import Group, NewEvents, Origin
 from domain.scheduled_message import MessageRescheduled
 from domain.timezones import TZDATA_VERSION
 from ops.cli import main
-from tests.api.conftest import NOW, Town, town
+from tests.api.conftest import NOW, Town
 
-__all__ = ["town"]
 MASTER_KEY = b64encode(bytes(32)).decode()  # the town's
 
 
 @pytest.fixture
-def database_in_use(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("DATABASE_URL", migrated_database)
+def database_in_use(town_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DATABASE_URL", town_database)
     monkeypatch.setenv("NINEBELL_MASTER_KEY", MASTER_KEY)
-    return migrated_database
+    return town_database
 
 
 def moved(dsn: str, messages: int) -> None:
@@ -55,8 +54,8 @@ def test_the_query_that_doctor_names_lists_those_that_were_moved(town: Town) -> 
     assert other["id"] not in str(listed)
 
 
-def test_the_metrics_say_so_too(town: Town, migrated_database: str) -> None:
-    moved(migrated_database, 7)
+def test_the_metrics_say_so_too(town: Town, town_database: str) -> None:
+    moved(town_database, 7)
     assert f'ninebell_moved_by_tzdata_messages{{tzdata="{TZDATA_VERSION}"}} 7.0' in town.client.get("/metrics").text
 
 
