@@ -13,6 +13,8 @@ ELSEWHERE: Final = (
     "What was sent is at its providers (the sink's file among them), and with whoever received it: ask those to erase it, too.",
     "Backups made before the erasure hold the key for as long as they are kept.",
 )
+NAMELESS: Final = "The hash names no ID any more: to have everything looked at, ask with the ID that the person had."
+KEPT_BESIDE: Final = "What a rebuild left beside the live tables is not fed: ninebell projections drop NAME, or with --build."
 
 
 class Looked(Struct, frozen=True):
@@ -21,6 +23,7 @@ class Looked(Struct, frozen=True):
     place: str
     what: str  # was looked for, and what else is there
     found: int
+    beside: bool = False  # it is of tables that stand beside those that are read
 
 
 class Traces(Protocol):
@@ -31,7 +34,7 @@ class Traces(Protocol):
 
 
 class ErasureReport(Struct, frozen=True, kw_only=True):
-    """`clean`: nothing was found."""
+    """`clean`: everything was looked at, and nothing found."""
 
     user: str
     clean: bool
@@ -44,5 +47,11 @@ def erasure_report(user_id: UUID, traces: Traces, told: Told) -> ErasureReport:
     return report(str(user_id), list(traces.of_user(user_id, told)))
 
 
-def report(user: str, looked: Sequence[Looked], *notes: str) -> ErasureReport:
-    return ErasureReport(user=user, clean=not any(one.found for one in looked), looked=looked, notes=(*notes, *ELSEWHERE))
+def report(user: str, looked: Sequence[Looked]) -> ErasureReport:
+    beside = [KEPT_BESIDE] if any(one.found and one.beside for one in looked) else []
+    return ErasureReport(user=user, clean=not any(one.found for one in looked), looked=looked, notes=(*beside, *ELSEWHERE))
+
+
+def report_by_hash(looked: Looked) -> ErasureReport:
+    """Of whom an external ID tells no more than that they were erased."""
+    return ErasureReport(user="(by external_id)", clean=False, looked=[looked], notes=(NAMELESS, *ELSEWHERE))

@@ -18,6 +18,7 @@ from infrastructure.archived_months import ArchivedMonth
 from infrastructure.database import SCHEMA, Row
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.month_tables import telling
+from infrastructure.read_model_sides import aside
 
 BLANKS: Final = dict(PERSONAL)
 # Whatever tables there are, of whatever read model, live or not: a new one is looked at without being named here.
@@ -37,8 +38,8 @@ PARKED: Final = """
     SELECT count(*) FROM parked_events JOIN users ON notification_id = position
     WHERE log = 'users' AND originator_id = %s AND error <> ''"""
 BEHIND: Final = """
-    SELECT count(*) FROM positions
-    WHERE log = 'users' AND position < (SELECT max(notification_id) FROM users WHERE originator_id = %s)"""
+    SELECT follower FROM positions
+    WHERE log = 'users' AND position < (SELECT max(notification_id) FROM users WHERE originator_id = %s) ORDER BY 1"""
 
 
 class PostgresTraces:
@@ -102,7 +103,10 @@ class PostgresTraces:
 
 
 def _followers(cursor: Cursor[Row], user_id: UUID) -> Iterator[Looked]:
-    yield Looked("positions", "read models and planner that have yet to read of the erasure", _count(cursor, BEHIND, user_id))
+    behind = [follower for (follower,) in cursor.execute(BEHIND, (user_id,))]
+    said = f" ({', '.join(behind)})" if behind else ""
+    what = f"read models and planner that have yet to read of the erasure{said}"
+    yield Looked("positions", what, len(behind), beside=any(map(aside, behind)))
     yield Looked("parked_events", "events of this person that somebody left alone", _count(cursor, PARKED, user_id))
 
 
@@ -114,7 +118,7 @@ def _tables(cursor: Cursor[Row], user_id: UUID, message_ids: Sequence[UUID]) -> 
         names = {"table": sql.Identifier(schema, table), "column": sql.Identifier(column)}
         found = _count(cursor, query.format(**names), user_id, list(message_ids))
         place = table if schema == SCHEMA else f"{schema}.{table}"
-        yield Looked(place, f"rows with this person's ID, or one of their messages', as {column}", found)
+        yield Looked(place, f"rows with this person's ID, or one of their messages', as {column}", found, beside=schema != SCHEMA)
 
 
 def _in_clear(cursor: Cursor[Row], log: str, ids: Sequence[UUID]) -> Looked:

@@ -62,12 +62,12 @@ def restore(month: str, /, *, from_: Annotated[Path | None, Parameter(name="--fr
 def erasure_report(user: str, /, *, archives: Path | None = None, json: bool = False) -> int:
     """Look everywhere for what may be left of a person who was erased, and say place by place what was found.
 
-    Exits 0 if nothing is left, 1 if something is. By external_id it can only be
-    said that its hash is marked erased: the hash names no ID any more.
+    Exits 0 if nothing is left, 1 if something is, or if not everything could be looked at. By external_id it can
+    only be said that its hash is marked erased: the hash names no ID any more.
 
     For example:
       ninebell erasure-report 0192f7b0-2222-7222-8222-222222222222
-      ninebell erasure-report crm-7 --json
+      ninebell erasure-report 0192f7b0-2222-7222-8222-222222222222 --json
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from rich.console import Console
 
-from application.erasure_report import ErasureReport, Looked, erasure_report, report
+from application.erasure_report import ErasureReport, Looked, erasure_report, report_by_hash
 from application.ports import Position
 from domain.errors import UserErasedError, UserUnknown
 from infrastructure.erasure_traces import PostgresTraces
@@ -23,20 +23,20 @@ from projections.users_view import USERS_VIEW
 
 FOUND: Final = 1
 WAIT_SECONDS: Final = 10.0
-NAMELESS: Final = "The hash names no ID any more: to have everything looked at, ask with the ID that the person had."
 
 
 def say_erased(user: str, settings: Settings, archives: Path | None, *, as_json: bool) -> int:
-    """0 if all is gone, 1 if something was found. `user` is a UUID or an external ID. Raises WrongSettings for nobody."""
+    """0 if all is gone, 1 if something was found, or not all looked at. `user` is a UUID or an external ID.
+
+    Raises WrongSettings for nobody.
+    """
     with at_hand(settings, "erasure-report") as parts:
         try:
             found = _looked(user_id_of(user, parts.store), parts, archives)
         except UserUnknown as error:
             raise WrongSettings("no user has this ID, nor this external_id") from error
         except UserErasedError:
-            found = report(
-                "(by external_id)", [Looked("external_ids", "it is marked erased; a user's ID beside its hash", 0)], NAMELESS
-            )
+            found = report_by_hash(Looked("external_ids", "it is marked erased; a user's ID beside its hash", 0))
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:
@@ -59,4 +59,5 @@ def _show(found: ErasureReport) -> None:
         console.print(f"{'FOUND' if one.found else 'ok':5}  {one.place}: {one.what}: {one.found}", markup=False, soft_wrap=True)
     for note in found.notes:
         console.print(note, markup=False, soft_wrap=True)
-    console.print("Nothing is left." if found.clean else "SOMETHING IS LEFT.")
+    left = any(one.found for one in found.looked)
+    console.print("Nothing is left." if found.clean else "SOMETHING IS LEFT." if left else "NOT EVERYTHING WAS LOOKED AT.")

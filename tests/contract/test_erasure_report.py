@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event as Signal
 from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
 
-from application.erasure_report import ErasureReport, erasure_report
+from application.erasure_report import KEPT_BESIDE, ErasureReport, erasure_report
 from application.plan_messages import Planner
 from application.ports import Group, NewEvents
 from domain.errors import UserUnknown
@@ -18,10 +19,15 @@ from domain.user import EmailChanged, UserErased
 from infrastructure.archive import all_archived
 from infrastructure.erasure_traces import PostgresTraces
 from infrastructure.event_store import PostgresEventStore
+from infrastructure.filling import Filling
 from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import Projector
+from infrastructure.read_model_rebuild import Rebuild
+from infrastructure.read_model_sides import PREVIOUS
 from infrastructure.work import begin_work
 from projections.registry import PROJECTIONS
+from projections.users_view import USERS_VIEW
+from tests.contract.test_rebuild import MASTER_KEY, unheard
 from tests.domain.message_stories import REQUESTED, SCHEDULED, SENT
 from tests.retention_scene import DAYS, UNTOLD, read_by_all, retained, store_of, told
 from tests.store_stage import CLI, NOW, of_user, registered
@@ -103,6 +109,19 @@ def test_before_the_planner_and_read_models_know_it_is_not_over(store: PostgresE
     left = found(reported(store, ada))
     assert left >= {"positions", "users_view", "planned", "messages (log)"}
     assert left.isdisjoint({"user_keys", "external_ids", "users (log)"}), "these go in the erasure itself"
+
+
+def test_tables_kept_for_a_rollback_are_named_with_what_helps(store: PostgresEventStore, ada: UUID, database: str) -> None:
+    work = Rebuild(store, Filling(database, MASTER_KEY, 1), USERS_VIEW, Signal(), unheard)
+    work.build(NOW)
+    work.swap()
+    erase(store, ada)
+    report = reported(store, ada)
+    assert found(report) == {"positions", "ninebell_previous.users_view"}
+    assert "of the erasure (users_view~previous)" in {one.what for one in report.looked if one.place == "positions"}.pop()
+    assert KEPT_BESIDE in report.notes
+    assert work.drop(PREVIOUS)
+    assert (reported(store, ada).clean, KEPT_BESIDE in reported(store, ada).notes) == (True, False)
 
 
 def test_nobody_is_reported_of_whom_nothing_was_ever_heard(store: PostgresEventStore) -> None:

@@ -31,7 +31,7 @@ def test_every_command_on_the_page_runs(embedded):
         "2025-01-01": str((month + timedelta(days=31)).replace(day=1)),
         "2024-12": f"{month:%Y-%m}",
         ".ninebell": str(embedded.data_dir),
-        "crm-0000002": ADA["external_id"],
+        "0192f7b0-2222-7222-8222-222222222222": str(ada),
     }
     script = "".join(SHELL_BLOCK.findall(PAGE))
     assert script.count("ninebell ") == 4
