@@ -33,7 +33,7 @@ class Sealer(Protocol):
 class Projection(Struct, frozen=True, kw_only=True):
     """A read model that can be built anew from its log at any time.
 
-    It is handed a cursor, events and a sealer, and so has no way to reach the bus, a channel or a log.
+    It is handed a cursor, events and a sealer, and so has no way to reach the bus or a channel.
     """
 
     name: str
