@@ -117,7 +117,7 @@ def roll_back(settings: Settings, name: str) -> int:
         work = rebuild_of(parts, chosen, stop, watch)
         with work.alone():
             work.roll_back()
-    print(f"{name} is back where it was; what was live is kept: the same command swaps them again")
+    print(f"{name}: the version before has caught up and is live; what was live is kept: the same command swaps them again")
     return 0
 
 

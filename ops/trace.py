@@ -33,7 +33,9 @@ def trace(wanted: str, settings: Settings, since: str | None, *, personal: bool,
 
 
 def _show(story: Story, *, personal: bool) -> None:
-    if story.kind == "nothing":
+    if story.kind == "nothing" and story.unreadable:
+        print(f"what has this ID is out of reach: {story.id}")
+    elif story.kind == "nothing":
         print(f"no user, message or dispatch has this ID, and no request of it is in the events looked through: {story.id}")
         for searched in story.searched:
             print(f"  {_reach(searched)}")

@@ -232,6 +232,9 @@ def test_what_can_not_be_read_is_named_and_the_rest_is_told(town: Town, trace: T
     assert (code, told(out)) == (0, WHOLE[:1])
     assert f"{message_id} (unknown)" in err
     assert "ninebell parked list" in err
+    code, out, err = trace(message_id)
+    assert (code, out) == (0, f"what has this ID is out of reach: {message_id}\n"), "it is somebody's"
+    assert f"{message_id} (unknown)" in err
 
 
 def test_whoever_was_erased_has_a_story_without_a_person(town: Town, trace: Trace) -> None:

@@ -65,7 +65,8 @@ def test_all_are_built_anew_and_what_was_live_stands_beside(people, run):
 
 def test_back_and_forth_and_gone(people, run):
     assert run("rebuild", "users_view")[0] == 0
-    assert run("rollback", "users_view")[0] == 0
+    said = "users_view: the version before has caught up and is live; what was live is kept: the same command swaps them again\n"
+    assert run("rollback", "users_view")[:2] == (0, said)
     assert run("drop", "users_view")[0] == 0
     assert of(run, "users_view")["beside"] == []
     assert run("rollback", "users_view")[::2] == (2, "no earlier version of users_view is kept\n")
