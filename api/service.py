@@ -14,7 +14,7 @@ from application.channel_plan import ChannelPlan
 from application.edit_templates import EditTemplates
 from application.import_users import Staging
 from application.planner_ports import PlannerWork
-from application.ports import Begin, Clock, EventStore, Position
+from application.ports import Begin, Clock, EventStore, Origin, Position
 from application.rebuild_read_model import WantedRebuilds
 from domain.message_type import MessageTypes
 from projections.projection import Cursor, Projection, Sealer
@@ -69,7 +69,8 @@ class Service(Struct, frozen=True, kw_only=True):
     reading: Reading
     followers: Followers
     keys: Keys
-    staging: Callable[[], AbstractContextManager[Staging]]
+    staging: Callable[[Origin, datetime], AbstractContextManager[Staging]]
+    """Room for an import of that origin and instant."""
     planning: Begin[PlannerWork]
     """Opens one transaction on the planner's tables, for whoever must not plan what the planner plans at that moment."""
     templates: EditTemplates

@@ -39,8 +39,9 @@ def import_people(call: Call[ImportPeople]) -> Response:
     def reject(rejection: Rejection) -> None:
         rejections.write(msgspec.json.encode(rejection) + b"\n")
 
+    now = call.now
     try:
-        with service.staging() as staging:
+        with service.staging(call.origin, now) as staging:
             report = import_users(
                 read(lines(call.chunks)),
                 reject,
@@ -49,7 +50,7 @@ def import_people(call: Call[ImportPeople]) -> Response:
                 store=service.store,
                 types=service.types,
                 origin=call.origin,
-                now=call.now,
+                now=now,
                 new_id=service.new_id,
             )
     except BaseException:

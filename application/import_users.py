@@ -13,7 +13,7 @@ from application.readable import readable
 from domain import user
 from domain.errors import Invalid, Problem
 from domain.timezones import local_date
-from domain.user import Details, User, UserEvent
+from domain.user import User, UserEvent, UserRegistered
 from domain.user_details import parse_details
 
 BATCH = 1000
@@ -29,19 +29,28 @@ class Record(Struct, frozen=True):
 
 
 class StagedPerson(Struct, frozen=True):
-    """A valid line, waiting until the whole file has been read."""
+    """A valid line, waiting until the whole file has been read: who it is if nobody has that external ID, and what is said."""
 
     line: int
-    details: Details
+    user_id: UUID
+    said: UserRegistered
+
+
+class LastLines(Struct, frozen=True):
+    """A batch of them: how many people are registered by now, and the other lines."""
+
+    registered: int
+    others: list[StagedPerson]
 
 
 class Staging(Protocol):
     """Room for any number of valid lines, outside memory and never in clear."""
 
-    def put(self, people: list[StagedPerson]) -> None: ...
+    def put(self, people: list[StagedPerson], *, register: bool) -> None:
+        """If asked to, `last_lines` registers those of them whose external ID nobody has had."""
 
-    def last_lines(self, batch: int) -> Iterator[list[StagedPerson]]:
-        """The last line of each external ID, in batches."""
+    def last_lines(self) -> Iterator[LastLines]:
+        """The last line of each external ID, in the batches they came in."""
 
 
 class Rejection(Struct, frozen=True):
@@ -90,16 +99,17 @@ def import_users(
     report = ImportReport()
     valid = 0
     for batch in _batches(records):
-        people = [person for record in batch if (person := _checked(record, reject, options, types, now))]
+        people = [person for record in batch if (person := _checked(record, reject, options, types, now, new_id))]
         report.rejected += len(batch) - len(people)
         valid += len(people)
-        staging.put(people)
+        staging.put(people, register=not options.dry_run)
         progress("read", len(batch))
     applied = 0
-    for staged in staging.last_lines(BATCH):
-        _apply(staged, reject, options, report, store, origin, now, new_id)
-        applied += len(staged)
-        progress("applied", len(staged))
+    for last in staging.last_lines():
+        report.accepted += last.registered
+        _apply(last.others, reject, options, report, store, origin, now)
+        applied += last.registered + len(last.others)
+        progress("applied", last.registered + len(last.others))
     report.superseded = valid - applied
     return report
 
@@ -111,7 +121,12 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _checked(
-    record: Record, reject: Callable[[Rejection], None], options: ImportOptions, types: Collection[str], now: datetime
+    record: Record,
+    reject: Callable[[Rejection], None],
+    options: ImportOptions,
+    types: Collection[str],
+    now: datetime,
+    new_id: Callable[[], UUID],
 ) -> StagedPerson | None:
     if isinstance(record.fields, Problem):
         problems = [record.fields]
@@ -119,7 +134,8 @@ def _checked(
         try:
             details = parse_details(record.fields, types=types, now=now, today=options.today)
             if details.external_id is not None:
-                return StagedPerson(record.line, details)
+                first_occasion = options.first_occasion or local_date(now, details.timezone)
+                return StagedPerson(record.line, new_id(), user.registration(details, first_occasion))
             problems = [Problem("external_id", "is required: it says whom a later import means")]
         except Invalid as invalid:
             problems = invalid.problems
@@ -136,15 +152,14 @@ def _apply(
     store: EventStore,
     origin: Origin,
     now: datetime,
-    new_id: Callable[[], UUID],
 ) -> None:
     """Decide and append one batch; those who lost a race are decided afresh until none is left."""
     while people:
-        owners = store.users_of([str(person.details.external_id) for person in people])
+        owners = store.users_of([str(person.said.external_id) for person in people])
         if not options.readmit:
             people = _without_erased(people, owners, reject, report)
-        known = [owners.get(str(person.details.external_id)) for person in people]
-        ids = [owner if isinstance(owner, UUID) else new_id() for owner in known]
+        known = [owners.get(str(person.said.external_id)) for person in people]
+        ids = [owner if isinstance(owner, UUID) else person.user_id for person, owner in zip(people, known, strict=True)]
         streams = readable(store.load_users, ids)
         if unreadable := [person for person, id_ in zip(people, ids, strict=True) if id_ not in streams]:
             for person in unreadable:
@@ -152,7 +167,7 @@ def _apply(
             report.rejected += len(unreadable)
             people = [person for person in people if person not in unreadable]
             continue
-        decided = [_decide(person, streams[id_], id_, options, now) for person, id_ in zip(people, ids, strict=True)]
+        decided = [_decide(person, streams[id_]) for person, id_ in zip(people, ids, strict=True)]
         lost = frozenset() if options.dry_run else _append(decided, ids, streams, options.readmit, store, origin, now)
         for index, events in enumerate(decided):
             if index not in lost:
@@ -166,18 +181,15 @@ def _without_erased(
     reject: Callable[[Rejection], None],
     report: ImportReport,
 ) -> list[StagedPerson]:
-    erased = [person for person in people if owners.get(str(person.details.external_id)) == "erased"]
+    erased = [person for person in people if owners.get(str(person.said.external_id)) == "erased"]
     for person in erased:
         reject(Rejection(person.line, "external_id", "erased"))
     report.rejected += len(erased)
-    return [person for person in people if owners.get(str(person.details.external_id)) != "erased"] if erased else people
+    return [person for person in people if owners.get(str(person.said.external_id)) != "erased"] if erased else people
 
 
-def _decide(person: StagedPerson, stream: Stream[User], user_id: UUID, options: ImportOptions, now: datetime) -> list[UserEvent]:
-    if stream.state is not None:
-        return user.change(stream.state, person.details)
-    first_occasion = options.first_occasion or local_date(now, person.details.timezone)
-    return user.register(None, user_id, person.details, first_occasion)
+def _decide(person: StagedPerson, stream: Stream[User]) -> list[UserEvent]:
+    return [person.said] if stream.state is None else user.change(stream.state, user.details_of(person.said))
 
 
 def _append(

@@ -182,7 +182,12 @@ def register(user: User | None, user_id: UUID, details: Details, first_occasion:
         raise UserErasedError
     if user is not None:
         raise UserExists(user_id)
-    return [UserRegistered(**asdict(details), first_occasion=first_occasion)]
+    return [registration(details, first_occasion)]
+
+
+def registration(details: Details, first_occasion: date) -> UserRegistered:
+    """What is said of somebody who registers."""
+    return UserRegistered(**asdict(details), first_occasion=first_occasion)
 
 
 def change(user: User | None, details: Details) -> list[UserEvent]:
@@ -215,7 +220,7 @@ def erase(user: User | None) -> list[UserEvent]:
     return [] if user.erased else [UserErased()]
 
 
-def details_of(user: User) -> Details:
+def details_of(user: User | UserRegistered) -> Details:
     """The details as a client would say them now."""
     return Details(**{field: getattr(user, field) for field in Details.__struct_fields__})
 

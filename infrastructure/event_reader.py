@@ -121,7 +121,7 @@ class EventReading:
     def history(self, cursor: Cursor[Row], log: Log, stream_id: UUID) -> list[Recorded[Event]]:
         """A stream's events, oldest first. Raises BrokenStreams, MonthArchived."""
         cursor.execute(HISTORY[log], (stream_id,), prepare=True)
-        decode = self._decoder()
+        decode = self.decoder()
         events: list[Recorded[Event]] = []
         try:
             for row in cursor:
@@ -135,7 +135,7 @@ class EventReading:
     def since(self, cursor: Cursor[Row], log: Log, position: int, until: int, without: Collection[int]) -> list[Recorded[Event]]:
         """The event at a position and those that its stream has said after it, up to `until`; but for some. Raises Unreadable."""
         cursor.execute(STREAM_AT[log], (position,), prepare=True)
-        decode = self._decoder()
+        decode = self.decoder()
         found = cursor.fetchone()
         rows = cursor.execute(HISTORY[log], (found[0],), prepare=True) if found else ()
         wanted = [row for row in rows if position <= row[0] <= until and row[0] not in without]
@@ -164,7 +164,7 @@ class EventReading:
             return Stretch([], after, more=False)
         cursor.execute(STRETCH[log], (self._mapper.others(kinds), after, limit), prepare=True)
         rows = [row for row in cursor if until is None or row[0] <= until]
-        decode = self._decoder()
+        decode = self.decoder()
         events: list[Recorded[Event]] = []
         unreadable: list[ParkedEvent] = []
         for row in rows:
@@ -197,7 +197,7 @@ class EventReading:
         if not wanted:
             return {}
         cursor.execute(LOAD[log], (list(wanted), *bounds(wanted)), prepare=True)
-        decode = self._decoder()
+        decode = self.decoder()
         streams: dict[UUID, Stream[S]] = {}
         broken: list[Broken] = []
         for stream_id, rows in groupby(cursor.fetchall(), key=itemgetter(0)):
@@ -218,7 +218,7 @@ class EventReading:
 
     def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> Iterator[Recorded[Event] | ParkedEvent]:
         """Those rows, of the columns that STRETCH has, that are of these kinds; what can't be read is told in its place."""
-        decode, others = self._decoder(), frozenset(self._mapper.others(kinds))
+        decode, others = self.decoder(), frozenset(self._mapper.others(kinds))
         for row in rows:
             if row[4] in others:
                 continue
@@ -230,7 +230,7 @@ class EventReading:
             if type(stored.event) in kinds:
                 yield _recorded(row, stored)
 
-    def _decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
+    def decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
         """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""
         keys: dict[int, DataKey] = {}
 

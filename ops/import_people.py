@@ -73,7 +73,10 @@ def import_people(file: Path, settings: Settings, options: ImportOptions, reject
 
 def _applied(file: Path, source: IO[bytes], rejections: Rejections, settings: Settings, options: ImportOptions) -> ImportReport:
     read = read_ndjson if file.suffix in (".ndjson", ".jsonl") else read_csv
-    with at_hand(settings, "import") as parts, _bar() as bar, PostgresStaging(parts.database) as staging:
+    with ExitStack() as held:
+        parts, bar = held.enter_context(at_hand(settings, "import")), held.enter_context(_bar())
+        origin, now = Origin("cli"), parts.clock.now()
+        staging = held.enter_context(PostgresStaging(parts.store, origin, now))
         checking = bar.add_task("checking lines", total=file.stat().st_size or None)
         applying = bar.add_task("applying people", total=None, visible=False)
 
@@ -94,8 +97,8 @@ def _applied(file: Path, source: IO[bytes], rejections: Rejections, settings: Se
                 staging=staging,
                 store=parts.store,
                 types=parts.types,
-                origin=Origin("cli"),
-                now=parts.clock.now(),
+                origin=origin,
+                now=now,
                 new_id=uuid7,
                 progress=progress,
             )

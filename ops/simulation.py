@@ -11,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from uuid_utils.compat import uuid7
 
 from api.people_wire import BrokenOff, lines, read_csv, read_ndjson
 from application.claims import Claim
@@ -191,7 +192,8 @@ def _import(span: Span, parts: Parts, shard: Shard, report: Report) -> People:
                 yield chunk
 
     try:
-        with PostgresStaging(parts.database) as staging:
+        origin, now = Origin("cli"), parts.clock.now()
+        with PostgresStaging(parts.store, origin, now) as staging:
             people = People(staging, shard, span.begins, parts.new_id)
             import_users(
                 read(lines(chunks())),
@@ -200,9 +202,9 @@ def _import(span: Span, parts: Parts, shard: Shard, report: Report) -> People:
                 staging=people,
                 store=parts.store,
                 types=parts.types,
-                origin=Origin("cli"),
-                now=parts.clock.now(),
-                new_id=people.next_id,
+                origin=origin,
+                now=now,
+                new_id=uuid7,  # `people` give everybody their own
             )
     except OSError as error:
         raise WrongSettings(f"{error.filename}: {error.strerror}") from error

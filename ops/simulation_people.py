@@ -1,14 +1,15 @@
 """Who lives in which shard of a simulation, and under which ID?"""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import accumulate
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from application.import_users import StagedPerson, Staging
+from application.import_users import LastLines, StagedPerson, Staging
 from domain.timezones import zone
 from ops.simulation_parts import Ids
 
@@ -49,32 +50,28 @@ class People:
         self._staging, self._shard, self._at, self._ids = staging, shard, at, ids
         self._living: Counter[str] = Counter()
         self._shard_of: dict[str, int] = {}
-        self._to_register: deque[UUID] = deque()
         self.names: dict[UUID, str] = {}
         """What each is called in the answer."""
 
-    def put(self, people: list[StagedPerson]) -> None:
-        self._living.update(person.details.timezone for person in people)
-        self._staging.put(people)
+    def put(self, people: list[StagedPerson], *, register: bool) -> None:
+        self._living.update(person.said.timezone for person in people)
+        self._staging.put(people, register=False)
 
-    def last_lines(self, batch: int) -> Iterator[list[StagedPerson]]:
+    def last_lines(self) -> Iterator[LastLines]:
         cut = Cut(self._living, self._shard.of, self._at)
-        for people in self._staging.last_lines(batch):
-            yield [person for person in people if self._lives_here(person, cut)]
-
-    def next_id(self) -> UUID:
-        """Of the next one who registers, in the order in which they were handed on."""
-        return self._to_register.popleft()
+        for last in self._staging.last_lines():
+            housed = ((person, self._housed(person, cut)) for person in last.others)
+            yield LastLines(0, [replace(person, user_id=user_id) for person, user_id in housed if user_id])
 
     def here(self, external_id: str) -> bool:
         """Whether it is for this shard to say what becomes of that person; of nobody, for the first."""
         return self._shard_of.get(external_id, 0) == self._shard.number
 
-    def _lives_here(self, person: StagedPerson, cut: Cut) -> bool:
-        user_id, name = self._ids(), str(person.details.external_id)
-        self._shard_of[name] = cut.place(person.details.timezone)
+    def _housed(self, person: StagedPerson, cut: Cut) -> UUID | None:
+        """The ID of one who lives here."""
+        user_id, name = self._ids(), str(person.said.external_id)
+        self._shard_of[name] = cut.place(person.said.timezone)
         if not self.here(name):
-            return False
-        self._to_register.append(user_id)
+            return None
         self.names[user_id] = name
-        return True
+        return user_id

@@ -182,7 +182,7 @@ def service(parts: Parts, ready: Callable[[], Sequence[str]]) -> Service:
         reading=partial(reading, parts.keyring, parts.database),
         followers=parts.followers,
         keys=parts.api_keys,
-        staging=partial(PostgresStaging, parts.database),
+        staging=partial(PostgresStaging, parts.store),
         planning=planning(parts),
         templates=edit_templates(parts),
         rebuilds=PostgresWantedRebuilds(parts.database),

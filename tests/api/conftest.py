@@ -89,7 +89,7 @@ class Town:
             reading=self.reading,
             followers=Followers(store),
             keys=keys,
-            staging=partial(PostgresStaging, store.database),
+            staging=partial(PostgresStaging, store),
             planning=partial(begin_work, store, PostgresPlannerWork, "operator", None),
             templates=EditTemplates(PostgresTemplates(store.database), registry(), compile_text),
             rebuilds=PostgresWantedRebuilds(store.database),
