@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from domain.errors import Invalid, Problem
@@ -14,6 +14,7 @@ REQUIRED: Final = ("external_id", "first_name", "email", "timezone")
 """The columns a file must have; a request may leave `external_id` out."""
 FIELDS: Final = Details.__struct_fields__
 EARLIEST: Final = date(1900, 1, 1)
+_A_DAY: Final = timedelta(days=1)
 DEFAULT_TYPES: Final = ("BIRTHDAY",)
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -37,11 +38,18 @@ def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: dat
     Dates must not lie after `today`; if it is not given, that is the date at `now` where the person lives.
     Raises Invalid naming every wrong field (INTERFACES, People).
     """
-    problems = [Problem(name, "is not a field of a person") for name in fields if name not in FIELDS]
+    problems: list[Problem] = []
+    if not fields.keys() <= _PARSERS.keys():
+        problems = [Problem(name, "is not a field of a person") for name in fields if name not in _PARSERS]
     values: dict[str, Any] = {}
     for name, parse in _PARSERS.items():
+        value = fields.get(name)
+        if isinstance(value, str):
+            value = value.strip() or None
+        if value is None and name not in _NEVER_NOTHING:
+            continue
         try:
-            values[name] = parse(_trimmed(fields.get(name)))
+            values[name] = parse(value)
         except _Wrong as wrong:
             problems.append(Problem(name, str(wrong)))
     problems += _unknown_types(values, types) + _misplaced_dates(values, today, now)
@@ -50,22 +58,18 @@ def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: dat
     return Details(**values)
 
 
-def _trimmed(value: Any) -> Any:
-    return (value.strip() or None) if isinstance(value, str) else value
-
-
 def _text(value: Any, most: int) -> str:
     if not isinstance(value, str):
         raise _Wrong("must be text")
     if len(value) > most:
         raise _Wrong(f"is longer than {most} characters")
-    if _CONTROL.search(value):
+    if not value.isprintable() and _CONTROL.search(value):
         raise _Wrong("holds control or text-direction characters")
     return value
 
 
-def _external_id(value: Any) -> str | None:
-    return None if value is None else _text(value, 200)
+def _external_id(value: Any) -> str:
+    return _text(value, 200)
 
 
 def _first_name(value: Any) -> str:
@@ -75,7 +79,7 @@ def _first_name(value: Any) -> str:
 
 
 def _last_name(value: Any) -> str:
-    return "" if value is None else _text(value, 100)
+    return _text(value, 100)
 
 
 def _email(value: Any) -> str:
@@ -97,24 +101,21 @@ def _timezone(value: Any) -> str:
     return value
 
 
-def _birthday(value: Any) -> str | None:
+def _birthday(value: Any) -> str:
     if isinstance(value, str) and _YEARLESS.fullmatch(value):
         try:
             date.fromisoformat(f"2000{value[1:]}")
         except ValueError:
             raise _Wrong("is not a day of the calendar") from None
         return value
-    day = _date(value, "YYYY-MM-DD, or --MM-DD without the year")
-    return None if day is None else day.isoformat()
+    return _date(value, "YYYY-MM-DD, or --MM-DD without the year").isoformat()
 
 
-def _anniversary(value: Any) -> date | None:
+def _anniversary(value: Any) -> date:
     return _date(value, "YYYY-MM-DD")
 
 
-def _date(value: Any, form: str) -> date | None:
-    if value is None:
-        return None
+def _date(value: Any, form: str) -> date:
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise _Wrong(f"must be written {form}")
     try:
@@ -123,25 +124,19 @@ def _date(value: Any, form: str) -> date | None:
         raise _Wrong("is not a day of the calendar") from None
 
 
-def _country(value: Any) -> str | None:
-    if value is None:
-        return None
+def _country(value: Any) -> str:
     if not isinstance(value, str) or not _COUNTRY.fullmatch(value):
         raise _Wrong(f"{str(value)[:64]!r} is not an upper-case ISO 3166-1 alpha-2 code such as FR")
     return value
 
 
-def _language(value: Any) -> str | None:
-    if value is None:
-        return None
+def _language(value: Any) -> str:
     if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
         raise _Wrong("is not a language tag such as en or pt-BR")
     return value
 
 
-def _preferred_time(value: Any) -> time | None:
-    if value is None:
-        return None
+def _preferred_time(value: Any) -> time:
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise _Wrong("must be written HH:MM, from 00:00 to 23:59")
     return time.fromisoformat(value)
@@ -157,8 +152,6 @@ def _message_types(value: Any) -> tuple[str, ...]:
 
 
 def _attributes(value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise _Wrong("must be an object whose values are text")
     if len(value) > 50 or any(len(name) > 100 or len(text) > 1000 for name, text in value.items()):
@@ -180,24 +173,28 @@ _PARSERS: Final[dict[str, Callable[[Any], Any]]] = {
     "message_types": _message_types,
     "attributes": _attributes,
 }
+_NEVER_NOTHING: Final = frozenset({"first_name", "email", "timezone", "message_types"})
+"""What is parsed even if nothing is said; the others are then as Details has them."""
 
 
 def _unknown_types(values: Mapping[str, Any], types: Collection[str]) -> list[Problem]:
     unknown = [name for name in values.get("message_types", ()) if name not in types]
+    if not unknown:
+        return []
     known = ", ".join(sorted(types))
     return [Problem("message_types", f"{name[:64]!r} is not a message type; known are {known}") for name in unknown]
 
 
 def _misplaced_dates(values: Mapping[str, Any], today: date | None, now: datetime) -> list[Problem]:
     """A date must lie between 1900 and today where the person is; with a wrong zone, today is the earliest one on earth."""
-    today = today or local_date(now, values.get("timezone", "Etc/GMT+12"))
     problems = []
+    surely = today or now.date() - _A_DAY  # no zone is a whole day behind
     for name in ("birthday", "anniversary"):
         value = values.get(name)
         if value is None or str(value).startswith("--"):
             continue
         day = date.fromisoformat(str(value))
-        if day > today:
+        if day > surely and day > (today or local_date(now, values.get("timezone", "Etc/GMT+12"))):
             problems.append(Problem(name, "lies in the future"))
         elif day < EARLIEST:
             problems.append(Problem(name, "lies before 1900"))

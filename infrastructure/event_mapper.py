@@ -1,6 +1,7 @@
 """How do events become the bytes that are stored, and back, with personal data sealed per user?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -70,8 +71,9 @@ class _Sealed(Generic[E]):
         self._kind = kind
         self._clear = [name for name in kind.__struct_fields__ if name not in personal]
         self._blanks = {name: PERSONAL[name] for name in personal}
+        self._clear_of, self._personal_of = _values(self._clear), _values(personal)
         shape = [*((name, hints[name]) for name in self._clear), ("sealed", bytes)]
-        self._shape = msgspec.defstruct(kind.__name__, shape, tag=self._name, frozen=True, kw_only=True)
+        self._shape = msgspec.defstruct(kind.__name__, shape, tag=self._name, frozen=True)
         self._personal = msgspec.defstruct("Personal", [(name, hints[name]) for name in personal], frozen=True)
         self._encode = json.Encoder().encode
         self._decode = json.Decoder(Stored[self._shape]).decode  # type: ignore[name-defined]
@@ -81,8 +83,8 @@ class _Sealed(Generic[E]):
         """Raises KeyGone."""
         if key is None:
             raise KeyGone
-        personal = self._encode({name: getattr(event, name) for name in self._blanks})
-        shaped = self._shape(**{name: getattr(event, name) for name in self._clear}, sealed=key.seal(self._name, personal))
+        personal = self._encode(self._personal(*self._personal_of(event)))
+        shaped = self._shape(*self._clear_of(event), key.seal(self._name, personal))
         return self._encode(Stored(shaped, origin.who, origin.correlation_id, origin.causation_id))
 
     def decode(self, state: bytes, key: DataKey | None) -> Stored[E]:
@@ -147,6 +149,13 @@ def _opened(topic: str, fields: Fields, key: DataKey | None) -> Fields:
     if sealed is None or key is None:
         return fields
     return fields | json.decode(key.open(topic, msgspec.convert(sealed, bytes)), type=Fields)
+
+
+def _values(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:
+    """What reads these attributes, all at once."""
+    if len(names) < 2:
+        return lambda event: tuple(getattr(event, name) for name in names)
+    return attrgetter(*names)
 
 
 def needs_key(kind: type[Event]) -> bool:

@@ -57,7 +57,7 @@ class Keyring:
         if len(master_key) != KEY_BYTES:
             raise ValueError(f"the master key has {KEY_BYTES} bytes, not {len(master_key)}")
         self._wrapping = AESGCM(_derived(master_key, b"ninebell user keys"))
-        self._naming = _derived(master_key, b"ninebell external ids")
+        self._naming = hmac.new(_derived(master_key, b"ninebell external ids"), digestmod=sha256)
         self._addressing = _derived(master_key, b"ninebell addresses")
         self._check = _derived(master_key, b"ninebell check")
         self._randomness = randomness
@@ -79,7 +79,9 @@ class Keyring:
 
     def external_id_hash(self, external_id: str) -> bytes:
         """What stands for an external ID in the database: useless to whoever lacks the master key."""
-        return hmac.digest(self._naming, external_id.encode(), sha256)
+        named = self._naming.copy()
+        named.update(external_id.encode())
+        return named.digest()
 
     def address_hash(self, address: str) -> bytes:
         """What stands for an e-mail address in the database, however its letters are cased."""
