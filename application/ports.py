@@ -161,7 +161,10 @@ class Work(EventReader, Protocol):
     """
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
-        """Up to `limit` events of any kind after this manager's position; decoded only those of `kinds` (all if None)."""
+        """Up to `limit` events of any kind after this manager's position; decoded only those of `kinds` (all if None).
+
+        They tell that something was said of a person, and personal data not at all: who decides on it loads the streams.
+        """
 
     def followed(self, log: Log, position: int) -> None:
         """Commit to having read up to `position`. If someone else moved it, PositionLost is raised, at the latest at the end."""

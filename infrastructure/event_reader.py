@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 from psycopg import Cursor
 
-from application.ports import Broken, BrokenStreams, Followed, Log, Position, Recorded, Stream
+from application.ports import LOGS, Broken, BrokenStreams, Followed, Log, Position, Recorded, Stream
 from domain import dispatch, scheduled_message, user
 from domain.dispatch import Dispatch
 from domain.event import Event
@@ -50,21 +50,20 @@ HISTORY: Final[dict[Log, str]] = {
         SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, NULL
         FROM dispatches WHERE originator_id = %b ORDER BY originator_version""",
 }
-STRETCH: Final[dict[Log, str]] = {
+SEALED_STRETCH: Final[dict[Log, str]] = {
+    log: f"""
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
+               CASE WHEN topic <> ALL(%b) THEN state END, NULL
+        FROM {log} WHERE notification_id > %b ORDER BY notification_id LIMIT %b"""
+    for log in LOGS
+}
+STRETCH: Final[dict[Log, str]] = SEALED_STRETCH | {
     "users": """
         SELECT stretch.*, (SELECT wrapped FROM user_keys WHERE user_id = originator_id) FROM (
             SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                    CASE WHEN topic <> ALL(%b) THEN state END
             FROM users WHERE notification_id > %b ORDER BY notification_id LIMIT %b) AS stretch
-        ORDER BY notification_id""",
-    "messages": """
-        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
-               CASE WHEN topic <> ALL(%b) THEN state END, NULL
-        FROM messages WHERE notification_id > %b ORDER BY notification_id LIMIT %b""",
-    "dispatches": """
-        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
-               CASE WHEN topic <> ALL(%b) THEN state END, NULL
-        FROM dispatches WHERE notification_id > %b ORDER BY notification_id LIMIT %b""",
+        ORDER BY notification_id"""
 }
 STREAM_AT: Final[dict[Log, str]] = {
     "users": "SELECT originator_id FROM users WHERE notification_id = %b",
@@ -151,10 +150,11 @@ class EventReading:
         *,
         last_given: int | None = None,
         until: int | None = None,
+        sealed: bool = False,
     ) -> Stretch:
         """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart.
 
-        None beyond `until`.
+        None beyond `until`. Personal data may be left `sealed`: its fields then read as in `domain.user.PERSONAL`.
 
         `last_given` is the last position that the log's sequence gave, if that is known already.
         """
@@ -162,7 +162,8 @@ class EventReading:
             last_given = int(cursor.execute(LAST_GIVEN[log], prepare=True).fetchall()[0][0])
         if last_given <= after:  # cheaper than to ask every partition, and the usual answer
             return Stretch([], after, more=False)
-        cursor.execute(STRETCH[log], (self._mapper.others(kinds), after, limit), prepare=True)
+        statement = SEALED_STRETCH[log] if sealed else STRETCH[log]
+        cursor.execute(statement, (self._mapper.others(kinds), after, limit), prepare=True)
         rows = [row for row in cursor if until is None or row[0] <= until]
         decode = self.decoder()
         events: list[Recorded[Event]] = []

@@ -71,9 +71,9 @@ class PostgresWork:
         park_broken(self.cursor, self._follower, log, [Broken(stream_id, last_version(self.cursor, log, stream_id), error)])
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
-        """Up to `limit` events of any kind after this follower's position; what can't be read is parked."""
+        """Up to `limit` events of any kind after this follower's position, sealed; what can't be read is parked."""
         last = self._last_given.get(log)
-        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds, last_given=last)
+        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds, last_given=last, sealed=True)
         park(self.cursor, self._follower, log, stretch.unreadable)
         return stretch
 

@@ -38,6 +38,18 @@ def test_what_is_read_decided_and_recorded_is_kept_as_one(store: PostgresEventSt
     assert (rest.events, rest.position, rest.more) == ([], 1, False)
 
 
+def test_what_is_followed_stays_sealed_until_its_stream_is_loaded(store: PostgresEventStore) -> None:
+    ada = uuid4()
+    store.append([of_user(ada, 0, registered("ada"))], CLI, NOW)
+    with begin_work(store, PostgresWork, "planner", None) as work:
+        (followed,) = work.follow("users", 10).events
+        loaded = work.load_users([ada])[ada].state
+    assert isinstance(followed.event, UserRegistered)
+    assert (followed.event.first_name, followed.event.timezone) == ("", "Europe/London")
+    assert loaded is not None
+    assert loaded.first_name == "Ada"
+
+
 def test_work_that_fails_leaves_nothing(store: PostgresEventStore) -> None:
     ada = uuid4()
     store.append([of_user(ada, 0, registered("ada"))], CLI, NOW)
