@@ -46,6 +46,7 @@ class Recorded(Struct, Generic[E_co], frozen=True):
     at: datetime
     event: E_co
     origin: Origin
+    sealed: bytes = b""  # its personal fields as they are stored, where they could be opened
 
 
 class Stream(Struct, Generic[S], frozen=True):

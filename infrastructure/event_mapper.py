@@ -26,13 +26,19 @@ EVENTS: Final[dict[Log, tuple[type[Event], ...]]] = {
 }
 
 
-class Stored(Struct, Generic[E], frozen=True):
+class Written(Struct, Generic[E], frozen=True):
     """A log's `state`: the event, and who caused it."""
 
     event: E
     who: str
     correlation_id: str = ""
     causation_id: str = ""
+
+
+class Stored(Written[E], Generic[E], frozen=True):
+    """The same as it is read."""
+
+    sealed: bytes = b""  # what of the event was opened, as it stands in the log
 
     @property
     def origin(self) -> Origin:
@@ -56,7 +62,7 @@ class _Open(Generic[E]):
         self._decode = json.Decoder(Stored[kind]).decode  # type: ignore[valid-type]
 
     def encode(self, event: E, origin: Origin, key: DataKey | None) -> bytes:
-        return self._encode(Stored(event, origin.who, origin.correlation_id, origin.causation_id))
+        return self._encode(Written(event, origin.who, origin.correlation_id, origin.causation_id))
 
     def decode(self, state: bytes, key: DataKey | None) -> Stored[E]:
         return self._decode(state)
@@ -85,14 +91,18 @@ class _Sealed(Generic[E]):
             raise KeyGone
         personal = self._encode(self._personal(*self._personal_of(event)))
         shaped = self._shape(*self._clear_of(event), key.seal(self._name, personal))
-        return self._encode(Stored(shaped, origin.who, origin.correlation_id, origin.causation_id))
+        return self._encode(Written(shaped, origin.who, origin.correlation_id, origin.causation_id))
 
     def decode(self, state: bytes, key: DataKey | None) -> Stored[E]:
         stored = self._decode(state)
         fields = asdict(stored.event)
         sealed = fields.pop("sealed")
-        fields |= self._blanks if key is None else asdict(self._decode_personal(key.open(self._name, sealed)))
-        return Stored(self._kind(**fields), stored.who, stored.correlation_id, stored.causation_id)
+        if key is None:
+            sealed = b""
+            fields |= self._blanks
+        else:
+            fields |= asdict(self._decode_personal(key.open(self._name, sealed)))
+        return Stored(self._kind(**fields), stored.who, stored.correlation_id, stored.causation_id, sealed)
 
 
 class EventMapper:

@@ -251,4 +251,4 @@ class EventReading:
 
 def _recorded(row: Row, stored: Stored[Event]) -> Recorded[Event]:
     position, stream_id, version, at = row[:4]
-    return Recorded(position, stream_id, version, at, stored.event, stored.origin)
+    return Recorded(position, stream_id, version, at, stored.event, stored.origin, stored.sealed)

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from psycopg import Cursor
 
+from domain.event import stored_name
+from domain.user import UserRegistered
 from infrastructure.database import Row
 from infrastructure.keyring import DataKey, Keyring
 
 SEALED_AS: Final = "users_view"
+TAKEN_OVER: Final = stored_name(UserRegistered)
+"""A registration has the same fields sealed, so that a row can take them over as they are."""
 
 
 class UserSealer:
@@ -30,10 +35,18 @@ class UserSealer:
     def open(self, sealed: Mapping[UUID, bytes]) -> dict[UUID, bytes]:
         """User ID → what was sealed. Users whose key is destroyed are left out."""
         keys = self._find(sealed)
-        return {user_id: keys[user_id].open(SEALED_AS, blob) for user_id, blob in sealed.items() if user_id in keys}
+        return {user_id: _opened(keys[user_id], blob) for user_id, blob in sealed.items() if user_id in keys}
 
     def _find(self, wanted: Mapping[UUID, bytes]) -> dict[UUID, DataKey]:
         self._keys = {user_id: self._keys[user_id] for user_id in wanted if user_id in self._keys}
         if missing := wanted.keys() - self._keys.keys():
             self._keys |= self._keyring.keys(self._cursor, missing)
         return self._keys
+
+
+def _opened(key: DataKey, blob: bytes) -> bytes:
+    """Raises cryptography.exceptions.InvalidTag."""
+    try:
+        return key.open(TAKEN_OVER, blob)
+    except InvalidTag:
+        return key.open(SEALED_AS, blob)

@@ -27,7 +27,7 @@ class Sealer(Protocol):
         """User ID → sealed bytes. Users whose key is destroyed are left out."""
 
     def open(self, sealed: Mapping[UUID, bytes]) -> dict[UUID, bytes]:
-        """User ID → what was sealed. Users whose key is destroyed are left out."""
+        """User ID → what was sealed, here or in the event of a registration. Users whose key is destroyed are left out."""
 
 
 class Projection(Struct, frozen=True, kw_only=True):

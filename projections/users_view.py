@@ -1,4 +1,4 @@
-"""Who is greeted, and where? Personal data stands here sealed only."""
+"""Who is greeted, and where? Personal data stands here sealed only, of most people as their registration has it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
@@ -91,6 +91,7 @@ class ViewedUser(Struct, frozen=True):
     user: User
     registered_at: datetime
     version: int
+    sealed: bytes = b""  # the personal fields, where they still are as the registration has them
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -137,7 +138,9 @@ def _told(before: ViewedUser | None, recorded: Recorded[UserEvent]) -> ViewedUse
     user = evolve(before.user if before else None, recorded.event)
     if user is None:
         return None
-    return ViewedUser(recorded.stream_id, user, before.registered_at if before else recorded.at, recorded.version)
+    if before is None:
+        return ViewedUser(recorded.stream_id, user, recorded.at, recorded.version, recorded.sealed)
+    return ViewedUser(recorded.stream_id, user, before.registered_at, recorded.version)
 
 
 def _known(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> dict[UUID, ViewedUser]:
@@ -172,8 +175,11 @@ def _viewed(row: Open, personal: Personal) -> ViewedUser:
 
 def _seal(users: Sequence[ViewedUser], sealer: Sealer) -> list[Row]:
     """The rows of these users; one whose key is destroyed has none, its erasure being on its way."""
-    sealed = sealer.seal({viewed.user_id: _encode(_personal(viewed.user)) for viewed in users})
-    return [_row(viewed, sealed[viewed.user_id]) for viewed in users if viewed.user_id in sealed]
+    rows = [_row(viewed, viewed.sealed) for viewed in users if viewed.sealed]
+    if changed := {viewed.user_id: viewed for viewed in users if not viewed.sealed}:
+        sealed = sealer.seal({user_id: _encode(_personal(viewed.user)) for user_id, viewed in changed.items()})
+        rows += [_row(changed[user_id], blob) for user_id, blob in sealed.items()]
+    return rows
 
 
 def _personal(user: User) -> Personal:

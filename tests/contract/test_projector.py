@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from application.ports import Group, Log, NewEvents, Origin, Position, Recorded, StoreUnavailable
 from domain.event import Event, stored_name
 from domain.message_id import message_id
-from domain.user import TimezoneChanged
+from domain.user import EmailChanged, TimezoneChanged
 from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
@@ -83,6 +83,27 @@ def counted(store: PostgresEventStore) -> dict[str, int]:
 def parked(store: PostgresEventStore) -> list[tuple[Any, ...]]:
     with store.database.cursor() as cursor:
         return cursor.execute("SELECT follower, log, topic, error FROM parked_events ORDER BY follower, position").fetchall()
+
+
+def test_a_row_takes_over_what_its_registration_sealed_until_something_changes(store: PostgresEventStore) -> None:
+    projector = prepared(store, USERS_VIEW)
+
+    def sealed_and_seen() -> tuple[bool, str]:
+        drain(projector)
+        with store.database.cursor() as cursor:
+            cursor.execute(
+                "SELECT sealed = decode(convert_from(state, 'utf8')::jsonb #>> '{event,sealed}', 'base64')"
+                " FROM users_view JOIN users ON user_id = originator_id WHERE originator_version = 1"
+            )
+            ((taken_over,),) = cursor.fetchall()
+            seen = users_view.one(cursor, UserSealer(store.keyring, cursor), UUID(int=1))
+        assert seen
+        return taken_over, seen.user.email
+
+    tell(store, "users", (UUID(int=1), [ADA]))
+    assert sealed_and_seen() == (True, ADA.email)
+    store.append([Group((NewEvents("users", UUID(int=1), 1, (EmailChanged(email="ada@example.net"),)),))], CLI, NOW)
+    assert sealed_and_seen() == (False, "ada@example.net")
 
 
 def test_what_is_appended_shows_in_every_read_model(store: PostgresEventStore) -> None:
