@@ -1,7 +1,7 @@
 """How are many people's messages brought in line in one transaction, whoever else writes to them meanwhile?"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -39,7 +39,7 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     before = work.parked(user_ids)
     parked = ParkedTypes(before)
     first = min((*(person.first for person in people), *(row.first for row in before)))
-    rows = _rows_by_user(work, user_ids, first, [kind.name for kind in types.values() if kind.annual])
+    rows = _rows_by_user(work, user_ids, first, types.annual)
     todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last, parked)]
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
@@ -99,7 +99,7 @@ def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:
 
 
 def _rows_by_user(
-    work: PlannerWork, user_ids: Sequence[UUID], first: date, annual: Sequence[str]
+    work: PlannerWork, user_ids: Sequence[UUID], first: date, annual: Collection[str]
 ) -> dict[UUID, list[PlannedMessage]]:
     """Of annual types from New Year on: what was planned earlier in the year may stand in the way."""
     rows: dict[UUID, list[PlannedMessage]] = defaultdict(list)

@@ -23,7 +23,7 @@ class ParkedTypes:
 
     def since(self, user_id: UUID, message_type: str) -> date | None:
         """From when on nothing was planned of a type that failed before; None for one that did not."""
-        row = self._before.get((user_id, message_type))
+        row = self._before.get((user_id, message_type)) if self._before else None
         return row.first if row else None
 
     def park(self, user_id: UUID, first: date, failure: TypeFailed) -> None:

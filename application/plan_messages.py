@@ -248,7 +248,7 @@ class Planner:
 
 def _next_occasion(person: Person, kind: MessageType, last: date, parked: frozenset[Pair]) -> date | None:
     """Where the type's own code fails, the sweep of tomorrow asks again."""
-    if (person.user_id, kind.name) in parked:
+    if parked and (person.user_id, kind.name) in parked:
         return last + A_DAY
     try:
         return next_occasion(person.user, kind, last)

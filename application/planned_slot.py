@@ -70,7 +70,7 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
     Where a type's own code fails, what is planned of it stays as it is, and the type is parked.
     """
     found: dict[tuple[str, date], Slot] = {}
-    annual = {kind.name for kind in types.values() if kind.annual}
+    annual = types.annual
 
     def slot(message_type: str, occasion: date) -> Slot:
         key = (message_type, date(occasion.year, 1, 1) if message_type in annual else occasion)

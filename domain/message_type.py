@@ -113,6 +113,7 @@ class MessageTypes(Mapping[str, MessageType]):
         self._types = {kind.name: kind for kind in types}
         if len(self._types) < len(types):
             raise ValueError(f"two message types have one name among {', '.join(kind.name for kind in types)}")
+        self.annual = frozenset(kind.name for kind in types if kind.annual)
 
     def __getitem__(self, name: str) -> MessageType:
         """Raises KeyError."""
