@@ -16,7 +16,7 @@ KEPT: Final = 4_000
 class SharedTail:
     """Answers as the store does, from memory where another follower has read that already. Safe to share among threads.
 
-    Each follower has its own position, and gets from there as much as is there. One that is behind reads for itself.
+    Each follower has a position of its own and gets what follows, up to the end of the log. One that is behind reads for itself.
     """
 
     def __init__(self, store: PostgresEventStore, log: Log, kinds: frozenset[type[Event]]) -> None:
@@ -26,6 +26,7 @@ class SharedTail:
         self._start = self._end = 0  # what stands in (start, end] is held
         self._events: list[Recorded[Any]] = []
         self._unreadable: list[ParkedEvent] = []
+        self._more = False  # the log went on after it
 
     def read(
         self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None, until: int | None = None
@@ -35,8 +36,8 @@ class SharedTail:
             with self._turn:  # who comes while it is read wants the same
                 if after > self._end:
                     self._begin(after)
-                if after == self._end:
-                    self._go_on(limit)
+                if after >= self._start and len(self._events) - self._first(after) < limit:
+                    self._go_on(limit)  # what its last announcement told of may stand there
                 if after >= self._start:
                     return self._held(after, limit)
         return self._store.read(log, after, limit, kinds, until)
@@ -58,16 +59,19 @@ class SharedTail:
             raise
         self._events += stretch.events
         self._unreadable += stretch.unreadable
-        self._end = stretch.position
+        self._end, self._more = stretch.position, stretch.more
         if (surplus := len(self._events) - KEPT) > 0:
             self._start = self._events[surplus - 1].position
             del self._events[:surplus]
             self._unreadable = [parked for parked in self._unreadable if parked.position > self._start]
 
+    def _first(self, after: int) -> int:
+        return bisect_right(self._events, after, key=lambda recorded: recorded.position)
+
     def _held(self, after: int, limit: int) -> Stretch:
-        first = bisect_right(self._events, after, key=lambda recorded: recorded.position)
+        first = self._first(after)
         events = self._events[first : first + limit]
-        more = first + limit < len(self._events)
-        end = events[-1].position if more else self._end
+        held_more = first + limit < len(self._events)
+        end = events[-1].position if held_more else self._end
         unreadable = tuple(parked for parked in self._unreadable if after < parked.position <= end)
-        return Stretch(events, end, more, unreadable)
+        return Stretch(events, end, held_more or self._more, unreadable)

@@ -394,6 +394,21 @@ def test_whoever_sends_a_position_back_reads_what_was_written(store: PostgresEve
                 assert message_log.totals(cursor)["scheduled"] == number
 
 
+def test_one_that_is_behind_goes_on_without_a_rest(store: PostgresEventStore) -> None:
+    last = tell(store, "messages", *messages(1, 60))
+    projector, stop = prepared(store, MESSAGE_LOG, batch=2), Signal()
+    with Wakeups(store.database) as wakeups:
+        thread = Thread(target=projector.run, args=(stop, wakeups.listener()))
+        thread.start()
+        try:
+            assert Followers(store).wait_for(MESSAGE_LOG, last, timeout_seconds=20), (
+                "thirty batches, and nobody announces a thing"
+            )
+        finally:
+            stop.set()
+            thread.join()
+
+
 def test_waiting_for_what_nobody_reads_ends_in_time(store: PostgresEventStore) -> None:
     prepared(store, USERS_VIEW)
     position = tell(store, "users", (UUID(int=1), [ADA]))

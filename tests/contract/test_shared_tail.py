@@ -57,12 +57,16 @@ def test_what_one_has_read_the_others_are_given(store: PostgresEventStore, tail:
 
 def test_each_gets_what_comes_after_its_own_position(store: PostgresEventStore, tail: SharedTail) -> None:
     tell(store, "messages", *messages(1, 4))
+    assert tail.read("messages", 0, 2, KINDS).more
     assert positions(tail, 0, 2) == [1, 2]
-    assert positions(tail, 1, 10) == [2], "what is at hand, before more is read"
+    assert positions(tail, 1, 10) == [2, 3, 4], "what was read, and what was not yet"
     assert positions(tail, 2, 10) == [3, 4]
     assert positions(tail, 0, 3) == [1, 2, 3]
+    assert tail.read("messages", 0, 3, KINDS).more
+    assert not tail.read("messages", 0, 10, KINDS).more
     assert positions(tail, 4, 10) == []
     tell(store, "messages", *messages(5, 5))
+    assert positions(tail, 2, 10) == [3, 4, 5]
     assert positions(tail, 4, 10) == [5]
 
 
