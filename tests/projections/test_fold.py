@@ -19,6 +19,7 @@ from domain.user import UserErased, UserRegistered
 from infrastructure.database import Database
 from infrastructure.read_model_filler import copy
 from infrastructure.user_sealer import UserSealer
+from projections import message_log
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from tests.contract.example_events import EXAMPLES
@@ -55,12 +56,18 @@ def user_lives(draw: st.DrawFn) -> list[tuple[UUID, list[Event]]]:
     ]
 
 
-@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize(("name", "alike"), [*((name, message_log.ALIKE) for name in PROJECTIONS), ("message_log", 1)], ids=str)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whole_streams_fold_to_the_rows_that_batches_leave(
-    opened: Database, read_model: Callable[[Projection], ReadModel], name: str, data: st.DataObject
+    opened: Database,
+    read_model: Callable[[Projection], ReadModel],
+    monkeypatch: pytest.MonkeyPatch,
+    alike: int,
+    name: str,
+    data: st.DataObject,
 ) -> None:
+    monkeypatch.setattr(message_log, "ALIKE", alike)
     projection = PROJECTIONS[name]
     lives = data.draw(user_lives() if projection.log == "users" else message_lives())
     told = data.draw(_interleaved(lives))
