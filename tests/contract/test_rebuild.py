@@ -15,7 +15,7 @@ from application.ports import Group, Log, NewEvents
 from domain.event import Event
 from domain.message_id import message_id
 from domain.user import EmailChanged, TimezoneChanged, UserErased
-from infrastructure import read_model_build
+from infrastructure import read_model_build, read_model_rebuild
 from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.filling import Filling, Stopped, Told
@@ -139,6 +139,30 @@ def test_what_is_told_meanwhile_is_in_it(store: PostgresEventStore, rebuild: Mak
     assert drain(live) == 10, "the projector that ran all the time goes on with the new tables"
 
 
+def test_what_is_told_while_it_catches_up_is_live_at_once(
+    store: PostgresEventStore, rebuild: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_model_rebuild, "CATCH_UP_BATCH", 1)  # so that some is left when it is where the log ended
+    history(store)
+    live = prepared(store, MESSAGE_LOG)
+    drain(live)
+    late = messages(101, 110)
+
+    def tell_more(told: Told) -> None:
+        if told.stage == "catching up" and late:
+            tell(store, "messages", *late)
+            late.clear()
+            drain(live)
+
+    work = rebuild(MESSAGE_LOG, tell_more)
+    work.build(NOW)
+    tell(store, "messages", *messages(121, 122))
+    work.swap()
+    assert not late
+    assert len(rows(store, MESSAGE_LOG)[0]) == 81 + 12, "nothing that was live is missing, not even for a moment"
+    assert position_of(store, "message_log") == store.head().messages
+
+
 def test_a_build_that_is_interrupted_goes_on_where_it_was(store: PostgresEventStore, rebuild: Make) -> None:
     history(store)
     drain(prepared(store, MESSAGE_LOG))
@@ -193,6 +217,24 @@ def test_whoever_is_overtaken_commits_nothing_more(store: PostgresEventStore, re
         rebuild(MESSAGE_LOG, overtake).build(NOW)
     other.swap()
     assert position_of(store, "message_log") == store.head().messages
+
+
+def test_whoever_is_overtaken_does_no_part_of_the_build_that_took_its_place(store: PostgresEventStore, rebuild: Make) -> None:
+    history(store)
+    prepared(store, MESSAGE_LOG)
+    stop, begun = Signal(), list[Told]()
+
+    def begin_anew(told: Told) -> None:
+        if told.events and not begun:
+            begun.append(told)
+            with pytest.raises(Stopped):
+                rebuild(MESSAGE_LOG, lambda told: stop.set() if told.events else None, stop=stop).build(NOW, anew=True)
+
+    with pytest.raises(Overtaken):
+        rebuild(MESSAGE_LOG, begin_anew).build(NOW)
+    with store.database.cursor() as cursor:
+        [(done, left)] = cursor.execute("SELECT count(*) FILTER (WHERE done), count(*) FROM build_tasks").fetchall()
+    assert (done, left > 2) == (1, True)
 
 
 def test_one_works_at_a_read_model_at_a_time(rebuild: Make) -> None:
