@@ -90,12 +90,24 @@ def test_one_statement_writes_all_or_nothing(store: PostgresEventStore) -> None:
         assert table.append(cursor, [row]) == [1]
         assert table.append(cursor, [row._replace(stream_id=new), row]) is None, "taken"
         assert table.append(cursor, [row._replace(stream_id=new), row._replace(version=3)]) is None, "with a gap"
+        assert table.append(cursor, [row, row._replace(stream_id=new, version=2)]) is None, "one taken and one with a gap"
         assert store.head().messages == 1
         both = [row._replace(version=2), row._replace(version=3), row._replace(stream_id=new), row._replace(stream_id=other)]
         positions = table.append(cursor, both) or []
         assert positions == sorted(set(positions))
         stored = cursor.execute("SELECT notification_id, originator_id, originator_version FROM messages ORDER BY 1").fetchall()
     assert stored[1:] == [(position, *one[:2]) for position, one in zip(positions, both, strict=True)]
+
+
+def test_one_statement_that_writes_nothing_keeps_the_log(store: PostgresEventStore) -> None:
+    row = NewRow(uuid4(), 1, "message.cancelled.v1", b"{}", NOW)
+    other = row._replace(stream_id=uuid4(), version=2)
+    with store.database.cursor() as cursor:
+        assert TABLES["messages"].append(cursor, [row])
+    with store.database.transaction() as cursor:
+        assert TABLES["messages"].append(cursor, [row, other]) is None, "of which only the primary key can tell"
+        locks = cursor.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        assert locks.rowcount == 1
 
 
 def test_one_statement_writes_to_two_logs_or_to_none(store: PostgresEventStore) -> None:
