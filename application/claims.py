@@ -53,7 +53,7 @@ class Claim(Struct, frozen=True):
     incarnation: UUID
     dispatch: Dispatch
     version: int
-    messages: dict[UUID, Stream[ScheduledMessage]]
+    messages: Mapping[UUID, Stream[ScheduledMessage]]  # these and more
     calls: tuple[Call, ...]
     settled: Outcomes
 
@@ -123,9 +123,9 @@ def last_word(message: ScheduledMessage, message_id: UUID, user: User | None, de
     return _rendered(message, message_id, user, kind, decision.render)
 
 
-def is_asked_about(message: ScheduledMessage, decision: Decision) -> bool:
-    """Whether only the provider's own word tells if it may be sent again: what it deduplicates by key is simply repeated."""
-    if not (decision.askable and message.waits_for_a_person):
+def is_asked_about(message: ScheduledMessage | None, decision: Decision) -> bool:
+    """Whether only the word of a provider that can be asked tells if it may be sent again: by key it is simply repeated."""
+    if message is None or not message.waits_for_a_person:
         return False
     return decision.key_lifetime is None or _key_is_forgotten(message, decision)
 
@@ -145,10 +145,7 @@ def calls_of(
     """
     doubted = frozenset(letters).intersection(asked_about)
     if bulk == 1:
-        return tuple(
-            Call(str(id_), (letter,), id_ not in doubted and _attempted(messages[id_]), doubted & {id_})
-            for id_, letter in letters.items()
-        )
+        return tuple(_single(letter, messages, doubted) for letter in letters.values())
     stretches: dict[tuple[UUID, int], list[UUID]] = {}
     for id_ in letters:
         first = None if id_ in doubted else _first_in_doubt(messages[id_])
@@ -161,9 +158,16 @@ def calls_of(
     )
 
 
+def _single(letter: Prepared, messages: Mapping[UUID, Stream[ScheduledMessage]], doubted: frozenset[UUID]) -> Call:
+    id_ = letter.letter.message_id
+    if doubted and id_ in doubted:
+        return Call(str(id_), (letter,), repeat=False, doubted=frozenset((id_,)))
+    return Call(str(id_), (letter,), repeat=_attempted(messages[id_]))
+
+
 def claim_of(
     started: Started,
-    words: Mapping[UUID, Prepared | Outcome],
+    words: Sequence[tuple[UUID, Prepared | Outcome]],
     messages: Mapping[UUID, Stream[ScheduledMessage]],
     repeated: Mapping[UUID, Stream[Dispatch]],
     decision: Decision,
@@ -171,16 +175,16 @@ def claim_of(
 ) -> Claim:
     """`words` are the last ones about its members; `repeated` the dispatches whose calls may be made again, this one included."""
     assert started.stream.state is not None
-    letters = {id_: word for id_, word in words.items() if isinstance(word, Prepared)}
-    asked_about = {id_ for id_ in letters if (state := messages[id_].state) and is_asked_about(state, decision)}
+    letters = {id_: word for id_, word in words if isinstance(word, Prepared)}
+    asked_about = {id_ for id_ in letters if is_asked_about(messages[id_].state, decision)} if decision.askable else set()
     return Claim(
         dispatch_id=started.dispatch_id,
         incarnation=started.incarnation,
         dispatch=started.stream.state,
         version=started.stream.version,
-        messages={id_: messages[id_] for id_ in words},
+        messages=messages,
         calls=calls_of(started.dispatch_id, letters, messages, repeated, asked_about, bulk),
-        settled={id_: word for id_, word in words.items() if not isinstance(word, Prepared)},
+        settled={id_: word for id_, word in words if not isinstance(word, Prepared)},
     )
 
 
@@ -194,10 +198,11 @@ def gone_on(stream: Stream[Dispatch], events: Sequence[DispatchEvent]) -> Stream
 
 def current_members(
     dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
-) -> dict[UUID, ScheduledMessage]:
+) -> list[tuple[UUID, ScheduledMessage]]:
     """Those that still wait for this dispatch, in its order."""
-    states = {id_: messages[id_].state for id_ in members_of(stream) if id_ in messages}
-    return {id_: m for id_, m in states.items() if m and m.status == "requested" and m.dispatch_id == dispatch_id}
+    found = [(id_, messages.get(id_)) for id_ in members_of(stream)]
+    states = [(id_, message.state) for id_, message in found if message and message.state]
+    return [(id_, m) for id_, m in states if m.status == "requested" and m.dispatch_id == dispatch_id]
 
 
 def members_of(stream: Stream[Dispatch]) -> tuple[UUID, ...]:
@@ -206,12 +211,16 @@ def members_of(stream: Stream[Dispatch]) -> tuple[UUID, ...]:
 
 def questions_of(call: Call) -> list[Call]:
     """One for each of its letters that is in doubt."""
+    if not call.doubted:
+        return []
     doubted = [letter for letter in call.letters if letter.letter.message_id in call.doubted]
     return [replace(call, letters=(letter,), question=True) for letter in doubted]
 
 
 def left_of(call: Call, settled: Outcomes) -> Call | None:
     """What is to be sent of it after the answers to its questions."""
+    if not call.doubted:
+        return call
     left = tuple(letter for letter in call.letters if letter.letter.message_id not in settled)
     return replace(call, letters=left, doubted=call.doubted - settled.keys()) if left else None
 

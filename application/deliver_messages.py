@@ -41,6 +41,7 @@ from domain.message_type import MessageType
 from domain.scheduled_message import ScheduledMessage
 
 NEVER_PAUSED: Final = NeverPaused()
+NO_RESULT: Final = Ambiguous("no_result")
 _Open = tuple[Claim, Mapping[UUID, Stream[ScheduledMessage]], Stream[Dispatch] | None]
 
 
@@ -101,15 +102,16 @@ class Deliverer:
         )
         firsts = self._dispatches_repeated(messages, started)
         current = {dispatch_id: current_members(dispatch_id, stream, messages) for dispatch_id, stream in started.items()}
-        waiting = {id_: message for ours in current.values() for id_, message in ours.items()}
-        words = {id_: word_on(m, id_, users.get(m.user_id), decision) for id_, m in waiting.items()}
-        words |= {id_: unreadable(m) for id_, m in waiting.items() if self._channel.bulk > 1 and not key_is_known(m, firsts)}
+        waiting = [one for ours in current.values() for one in ours]
+        words = {id_: word_on(message, id_, users.get(message.user_id), decision) for id_, message in waiting}
+        if self._channel.bulk > 1:
+            words |= {id_: unreadable(message) for id_, message in waiting if not key_is_known(message, firsts)}
         if self._cap is not None:
             words |= self._store.patiently(self._cap.too_many, words, messages)
         return [
             claim_of(
                 Started(dispatch_id, incarnation, stream),
-                {id_: words[id_] for id_ in current[dispatch_id]},
+                [(id_, words[id_]) for id_, _ in current[dispatch_id]],
                 messages,
                 firsts,
                 decision,
@@ -158,7 +160,8 @@ class Deliverer:
         left = [(claim, rest, known) for claim, call, known in calls if (rest := left_of(call, known))]
         await self._calls.make([partial(self._make, *call) for call in left])
         for _, call, known in left:
-            known |= {id_: NeverTaken(known[id_]) for id_ in call.doubted}
+            if call.doubted:
+                known |= {id_: NeverTaken(known[id_]) for id_ in call.doubted}
         return outcomes
 
     async def _make(self, claim: Claim, call: Call, outcomes: Outcomes) -> None:
@@ -169,8 +172,7 @@ class Deliverer:
         answers = await self._answers(call)
         # One chance for all: what was called together is tried again together.
         at, chance = self._clock.now(), self._random()
-        for letter in call.letters:
-            answer = answers.get(letter.letter.message_id, Ambiguous("no_result"))
+        for letter, answer in zip(call.letters, answers, strict=True):
             if call.question and isinstance(answer, NotAccepted):
                 continue
             outcomes[letter.letter.message_id] = outcome_of(
@@ -179,10 +181,10 @@ class Deliverer:
                 letter.template_version,
                 chance,
                 trial=entered.trial,
-                go_on_to=self._next_channel(letter.letter.message_type),
+                go_on_to=self._next_channel(letter.letter.message_type) if isinstance(answer, NotAccepted) else None,
             )
         # What was asked is no call: whatever the answer, the breaker learns from the calls themselves.
-        await self._gate.leave(() if self._told_to_end.is_set() or call.question else tuple(answers.values()))
+        await self._gate.leave(() if self._told_to_end.is_set() or call.question else answers)
 
     async def _entered(self, claim: Claim, call: Call) -> Entered | str:
         """Through the gate and covered by the lease, or why not; then not a byte has left."""
@@ -207,20 +209,22 @@ class Deliverer:
     async def _must_wait(self, call: Call) -> bool:
         """Also after a wait at the gate, which may have been long."""
         paused = await self._pauses.current()
-        return is_paused(paused, self._channel.name, (one.letter.message_type for one in call.letters))
+        return bool(paused) and is_paused(paused, self._channel.name, (one.letter.message_type for one in call.letters))
 
-    async def _answers(self, call: Call) -> Mapping[UUID, Answer]:
+    async def _answers(self, call: Call) -> Sequence[Answer]:
+        """One for each of its letters."""
         letters = [letter.letter for letter in call.letters]
         try:
             if call.question:
-                return {letters[0].message_id: await self._channel.lookup(letters[0].message_id)}
-            if self._channel.bulk > 1:
-                return await self._channel.send_bulk(letters, key=call.key, repeat=call.repeat)
-            return {letters[0].message_id: await self._channel.send(letters[0], key=call.key, repeat=call.repeat)}
+                return (await self._channel.lookup(letters[0].message_id),)
+            if self._channel.bulk == 1:
+                return (await self._channel.send(letters[0], key=call.key, repeat=call.repeat),)
+            found = await self._channel.send_bulk(letters, key=call.key, repeat=call.repeat)
+            return [found.get(letter.message_id, NO_RESULT) for letter in letters]
         except asyncio.CancelledError:
             if not self._told_to_end.is_set():
                 raise
-            return {letter.message_id: Ambiguous("stopped") for letter in letters}
+            return [Ambiguous("stopped")] * len(letters)
 
     # record
 
@@ -235,7 +239,7 @@ class Deliverer:
             lost = [open_[index][0] for index in sorted(self._store.append(groups, now))]
             if not lost:
                 return
-            ids = [id_ for claim in lost for id_ in claim.messages]
+            ids = [id_ for claim in lost for id_ in outcomes[claim.dispatch_id]]
             messages = self._store.messages(ids)
             streams = self._store.dispatches([claim.dispatch_id for claim in lost])
             open_ = [(claim, messages, streams.get(claim.dispatch_id)) for claim in lost]
