@@ -98,7 +98,7 @@ class ChannelGate:
             if self._open_calls >= max(1, int(self._concurrency * state.share)):
                 self._one_left.clear()
                 await self._one_left.wait()
-            elif not (pause := await self._turn(messages)):
+            elif not (pause := await self._turn(self._limit, messages) if self._limit else 0.0):
                 self._open_calls += 1
                 return Entered(trial=state.breaker == "half_open")
             elif self._monotonic() + pause > patience_ends:
@@ -172,14 +172,12 @@ class ChannelGate:
 
     # what the limit grants
 
-    async def _turn(self, messages: int) -> float:
+    async def _turn(self, limit: ProviderLimit, messages: int) -> float:
         """0 in a turn of ours, else after how many seconds to ask again."""
-        if self._limit is None:
-            return 0.0
         answer: asyncio.Future[Turn | float] = asyncio.get_running_loop().create_future()
         self._asking.append((messages, answer))
         if self._leasing is None:
-            self._leasing = asyncio.create_task(self._lease(self._limit))
+            self._leasing = asyncio.create_task(self._lease(limit))
         found = await answer
         if isinstance(found, float):
             return found

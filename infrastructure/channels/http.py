@@ -41,13 +41,13 @@ class HttpChannel:
 
     async def send(self, letter: Letter, *, key: str, repeat: bool) -> Answer:
         """One call. Never raises, save when its task is cancelled: then anything may have been sent."""
-        reply = await self._post(encode_single(letter), key)
+        reply = await self._connections.ask(self._posted(encode_single(letter), key))
         return read_single(reply, Terms(self.idempotent, repeat)) if isinstance(reply, Reply) else reply
 
     async def send_bulk(self, letters: Sequence[Letter], *, key: str, repeat: bool) -> Mapping[UUID, Answer]:
         """One call for all of them, with an answer for each. Never raises, save likewise."""
         asked = [letter.message_id for letter in letters]
-        reply = await self._post(encode_bulk(letters), key)
+        reply = await self._connections.ask(self._posted(encode_bulk(letters), key))
         if isinstance(reply, Reply):
             return read_bulk(reply, asked, Terms(self.idempotent, repeat))
         return dict.fromkeys(asked, reply)
@@ -62,6 +62,5 @@ class HttpChannel:
     async def close(self) -> None:
         await self._connections.close()
 
-    async def _post(self, body: bytes, key: str) -> Reply | NotAccepted | Ambiguous:
-        """The provider's reply, or what it means that none came."""
-        return await self._connections.ask(f"{self._post_head}{key}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    def _posted(self, body: bytes, key: str) -> bytes:
+        return f"{self._post_head}{key}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

@@ -64,17 +64,20 @@ class Connections:
         self._seconds = call_timeout_seconds
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
+        self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline of a call that is open, or before it
 
     async def ask(self, request: bytes) -> Reply | NotAccepted | Ambiguous:
         """The reply to one request, or what it means that none came. Never raises, save when its task is cancelled."""
         now = asyncio.get_running_loop().time()
         connect_by = now + min(CONNECT_SECONDS, self._seconds)
-        if not await self._had_a_turn(connect_by):
+        # a time-out costs as much as a tenth of a call
+        if not await (self._had_a_turn(connect_by) if self._turns.locked() else self._turns.acquire()):
             return NotAccepted("connect_timeout")
         try:
             connection = self._kept() or await self._connected(connect_by)
             if isinstance(connection, NotAccepted):
                 return connection
+            self._wake_by(now + self._seconds)
             answer = await connection.ask(request, now + self._seconds)
             if connection.reusable:
                 self._idle.append(connection)
@@ -87,9 +90,21 @@ class Connections:
             connection.drop()
         await asyncio.sleep(0)  # the loop sees to them in its next turn
 
+    def _wake_by(self, deadline: float) -> None:
+        """One alarm for all: a call's own would cost as much as writing its request, and hardly ever ring."""
+        if self._alarm is None or deadline < self._alarm.when():
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.get_running_loop().call_at(deadline, self._end_the_late)
+
+    def _end_the_late(self) -> None:
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        deadlines = [deadline for connection in list(self._open) if (deadline := connection.open_until(now))]
+        if deadlines:
+            self._wake_by(min(deadlines))
+
     async def _had_a_turn(self, until: float) -> bool:
-        if not self._turns.locked():  # a time-out costs as much as a tenth of a call
-            return await self._turns.acquire()
         try:
             async with asyncio.timeout_at(until):
                 return await self._turns.acquire()
@@ -141,13 +156,11 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes, deadline: float) -> Reply | Ambiguous:
         """Its bytes leave at once: whatever comes of it, the provider may have them."""
-        self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
         self._size, self._head_read, self.reusable = 0, False, False
         waiting: asyncio.Future[Reply | Ambiguous] = self._loop.create_future()
-        self._waiting = waiting
-        timer = self._loop.call_at(deadline, self._end, "timeout")
+        self._waiting, self._deadline = waiting, deadline
         self._transport.write(request)
         try:
             return await waiting
@@ -155,16 +168,25 @@ class _Connection(asyncio.Protocol):
             self.reusable = False
             raise
         finally:
-            timer.cancel()
             self._waiting = None
             if not self.reusable:
                 self.drop()
+
+    def open_until(self, now: float) -> float | None:
+        """The deadline of the call it is in; None without one, or if that has come, as the call then ends."""
+        if self._waiting is None:
+            return None
+        if self._deadline > now:
+            return self._deadline
+        self._end("timeout")
+        return None
 
     def drop(self) -> None:
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpResponseParser(self)
         self._register.add(self)
 
     def data_received(self, data: bytes) -> None:

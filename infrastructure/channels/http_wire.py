@@ -66,8 +66,12 @@ class Terms(Struct, frozen=True):
     repeat: bool
 
 
+_encode: Final = msgspec.json.Encoder().encode
+_receipt: Final = msgspec.json.Decoder(Receipt).decode
+
+
 def encode_single(letter: Letter) -> bytes:
-    return msgspec.json.encode(_on_wire(letter))
+    return _encode(_on_wire(letter))
 
 
 def encode_bulk(letters: Sequence[Letter]) -> bytes:
@@ -79,7 +83,7 @@ def read_single(reply: Reply, terms: Terms) -> Answer:
     if not _is_success(reply.status):
         return read_status(reply.status, reply.headers, terms)
     try:
-        return Accepted(reply.status, _provider_id(msgspec.json.decode(reply.body, type=Receipt).id))
+        return Accepted(reply.status, _provider_id(_receipt(reply.body).id))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Accepted(reply.status)  # the status says it was taken, whatever the rest
 

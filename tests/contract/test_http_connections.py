@@ -116,6 +116,12 @@ async def test_who_gets_no_turn_in_time_has_not_called() -> None:
     assert len(told.requests) == 1 + (second == Ambiguous("timeout"))
 
 
+async def test_a_call_ends_in_time_where_an_earlier_ones_time_runs_out_first() -> None:
+    async with provider(OK, SILENCE) as told, channel_to(told.url, call_timeout_seconds=0.5) as channel:
+        assert await send(channel) == Accepted(200, "m")
+        assert await send(channel) == Ambiguous("timeout")
+
+
 async def test_a_connection_that_is_never_made_has_carried_nothing() -> None:
     async with black_hole() as url, channel_to(url, call_timeout_seconds=0.3) as channel:
         assert await send(channel) == NotAccepted("connect_timeout")
