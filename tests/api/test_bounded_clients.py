@@ -73,7 +73,10 @@ def test_who_does_not_end_a_request_is_hung_up_on(said: bytes) -> None:
 def test_who_goes_on_with_a_refused_body_is_hung_up_on_once_silent() -> None:
     with served(APP, timeout_keep_alive=1) as port, connected(port) as client:
         client.sendall(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\nno"):  # its head may come alone
+            answer += client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 403 ")
         client.sendall(b"more")
         assert client.recv(65536) == b""
 
