@@ -18,8 +18,8 @@ run: .venv/runtime.stamp  ## start everything in one process: data in ./.ninebel
 	@exec $(BIN)/ninebell up
 
 test: .venv/dev.stamp broker  ## run all tests, on a real PostgreSQL and a real RabbitMQ
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --ignore=tests/e2e --ignore=tests/chaos $(PYTEST_OPTIONS)
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST_OPTIONS) tests/e2e tests/chaos  # these have every process up: apart from what computes
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --ignore=tests/e2e --ignore=tests/chaos $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -n 3 --maxschedchunk 1 $(PYTEST_OPTIONS) tests/e2e tests/chaos  # every process is up, and mostly waits: apart from what computes
 
 check: .venv/dev.stamp  ## lint, formatting, types and layers
 	@$(BIN)/ruff check .

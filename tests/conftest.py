@@ -32,6 +32,17 @@ def pytest_report_header() -> list[str]:
     return [f"database: {postgres}", f"broker: {broker}"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest comes first: begun last, it would be waited for while the other workers have nothing left."""
+    items.sort(key=lambda item: -seconds_allowed(item))
+
+
+def seconds_allowed(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0] if mark else item.config.getini("timeout"))
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:
     """A server on which databases may be created: DATABASE_URL, else one of this run's own."""
@@ -100,14 +111,17 @@ def migrated_database(postgres_dsn: str, migrated_template: str) -> Iterator[str
 
 
 @pytest.fixture(scope="session")
-def amqp_url() -> Iterator[str]:
-    """A broker shared by all tests: AMQP_URL, else one of this run's own. Tests keep apart by their own exchanges and queues."""
-    if given := os.environ.get("AMQP_URL"):
-        yield given
-        return
+def broker() -> Iterator[Broker]:
+    """A broker of this run's own. What one test leaves in the queues of our processes, the next ones' workers drop."""
     with closing(broker_or_fail()) as broker:
         broker.start()
-        yield broker.url
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """A broker shared by all tests: AMQP_URL, else this run's own. Tests keep apart by their own exchanges and queues."""
+    return os.environ.get("AMQP_URL") or str(request.getfixturevalue("broker").url)
 
 
 @pytest.fixture

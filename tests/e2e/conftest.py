@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import secrets
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
-from tests.conftest import broker_or_fail
 from tests.e2e.processes import Site
 
 if TYPE_CHECKING:
@@ -18,14 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers import Broker
-
-
-@pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
-    """A broker with the names that processes use by default; what one test leaves in its queues, the next ones' workers drop."""
-    with closing(broker_or_fail()) as broker:
-        broker.start()
-        yield broker
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def site(apart: Site, data_dir: Path) -> Site:
     return apart
 
 
+@pytest.mark.timeout(300)
 def test_workers_come_before_a_herd_that_is_foreseen_and_go_after_it(site, database):
     port = free_port()
     supervisor = site.start("run", "worker", "--autoscale", "1:3", NINEBELL_OPS_LISTEN=f"127.0.0.1:{port}").says("running:")

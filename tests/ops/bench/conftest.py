@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from ops.bench import kept
-from tests.conftest import broker_or_fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.servers import Broker
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    with closing(broker_or_fail()) as broker:
-        broker.start()
-        yield broker
 
 
 @pytest.fixture(autouse=True)
