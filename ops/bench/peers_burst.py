@@ -2,8 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from ops.bench import burst
@@ -14,6 +16,7 @@ from ops.bench.ground import Ground, ground
 from ops.bench.kept import Kept
 from ops.bench.peers_installed import Peer, installed
 from ops.bench.processes import Process, ProcessFailed, cpu_of, running, until
+from ops.bench.redis import redis
 from ops.bench.report import Found, Result, Setting, Tell, figures_of, telling
 
 OURS: Final = "Ninebell"
@@ -59,8 +62,8 @@ def _settings(messages: int, peers: Sequence[Peer], missing: Sequence[str]) -> d
     return {
         "messages": messages,
         "workers": WORKERS,
-        **{peer.name: f"{peer.version}{' with RabbitMQ' if peer.broker else ''}" for peer in peers},
-        "not here": ", ".join(missing),
+        **{peer.name: f"{peer.version}{' with RabbitMQ' if peer.server == 'RabbitMQ' else ''}" for peer in peers},
+        "not here": ", ".join(missing) or "none",
     }
 
 
@@ -94,16 +97,15 @@ def _on(peer: Peer, place: Ground, bus: Broker, messages: int, lead_seconds: flo
 
 
 def _run(peer: Peer, place: Ground, bus: Broker, messages: int, lead_seconds: float, tell: Tell) -> Found:
-    with place.bare() as (name, dsn):
-        home = place.directory / name
+    with place.bare() as (name, dsn), _server(peer, place, bus, home := place.directory / name) as (url, server):
         provider = Provider.at(place.directory / f"{name}.jsonl")
         due_at = (place.now() + timedelta(seconds=lead_seconds + 1)).replace(microsecond=0)
 
         def command(verb: str) -> tuple[str, ...]:
-            words = (dsn, bus.url, f"http://{provider.address}/send", str(messages), due_at.isoformat())
+            words = (dsn, url, f"http://{provider.address}/send", str(messages), due_at.isoformat())
             return (*peer.program, verb, *words)
 
-        if not peer.broker:
+        if peer.server == "PostgreSQL":
             _done(command("prepare"), place, name)
         workers = {f"worker {number + 1}": command("work") for number in range(WORKERS)}
         with running({"provider": provider.command} | workers, {"HOME": str(home)}, home) as processes:
@@ -113,7 +115,7 @@ def _run(peer: Peer, place: Ground, bus: Broker, messages: int, lead_seconds: fl
             scheduled = messages / _seconds(_done(command("schedule"), place, name))
             if place.now() > due_at - timedelta(seconds=SETTLE_SECONDS):
                 raise ProcessFailed(f"{lead_seconds:.0f} s were too few for {peer.name} to schedule: give --lead-seconds")
-            found = _delivered(place, bus, provider, processes, messages, due_at, tell)
+            found = _delivered(place, server, provider, processes, messages, due_at, tell)
     received = lateness_after(provider.calls(messages), due_at)
     if received[0] < 0:
         raise ProcessFailed(f"{peer.name} sent {-received[0]:.3f} s too early")
@@ -121,9 +123,19 @@ def _run(peer: Peer, place: Ground, bus: Broker, messages: int, lead_seconds: fl
     return _told(figures(received), scheduled, cpu)
 
 
+@contextmanager
+def _server(peer: Peer, place: Ground, bus: Broker, home: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """The URL of its broker if it has one, and the process of what keeps its messages: name → process ID."""
+    if peer.server == "Redis":
+        with redis(home / "redis") as held:
+            yield held.url, {"redis": held.pid}
+    else:
+        yield bus.url, {name: pid for name, pid in servers(place, bus).items() if name == peer.server.lower()}
+
+
 def _delivered(
     place: Ground,
-    bus: Broker,
+    server: dict[str, int],
     provider: Provider,
     processes: Sequence[Process],
     messages: int,
@@ -131,7 +143,7 @@ def _delivered(
     tell: Tell,
 ) -> Found:
     """What it costs from the due instant on."""
-    measured = {process.name: process.pid for process in processes} | servers(place, bus)
+    measured = {process.name: process.pid for process in processes} | server
     time.sleep(max(0.0, (due_at - place.now()).total_seconds()))
     before = cpu_of(measured)
 

@@ -5,20 +5,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from ops.bench.fingerprint import ROOT, fingerprint_of
 from ops.bench.processes import ProcessFailed
+from ops.bench.redis import NAME, redis_version
 from ops.bench.report import Tell
 
 HERE: Final = "ops/bench/peers"
 PYTHON: Final = ROOT / ".make" / "peers"
 NODE: Final = ROOT / ".make" / "peers-node"
 REQUIREMENTS: Final = f"{HERE}/requirements.txt"
-GRAPHILE: Final = f"{HERE}/graphile"
+FOR_NODE: Final = f"{HERE}/node"
 STAMP: Final = "installed.stamp"
+Server = Literal["PostgreSQL", "RabbitMQ", "Redis"]
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -27,7 +29,7 @@ class Peer(Struct, frozen=True, kw_only=True):
     name: str
     program: tuple[str, ...]  # to be followed by the words of `ops.bench.peers.words`
     version: str
-    broker: bool = False  # it uses RabbitMQ
+    server: Server = "PostgreSQL"  # that keeps its messages
 
 
 def installed(tell: Tell) -> tuple[list[Peer], list[str]]:
@@ -37,22 +39,25 @@ def installed(tell: Tell) -> tuple[list[Peer], list[str]]:
     peers = [
         _python("PgQueuer", "pgqueuer", versions),
         _python("Procrastinate", "procrastinate", versions),
-        _python("Celery", "celery", versions, broker=True),
-        _python("Dramatiq", "dramatiq", versions, broker=True),
+        _python("Celery", "celery", versions, "RabbitMQ"),
+        _python("Dramatiq", "dramatiq", versions, "RabbitMQ"),
     ]
-    missing = ["BullMQ (no Redis)"]
-    if (node := shutil.which("node")) and shutil.which("npm"):
-        _install_node(tell)
-        version = json.loads((ROOT / GRAPHILE / "package.json").read_text())["dependencies"]["graphile-worker"]
-        peers.append(Peer(name="Graphile Worker", program=(node, str(NODE / "burst.js")), version=version))
-    else:
-        missing.append("Graphile Worker (no Node)")
-    return peers, missing
+    node = shutil.which("node") if shutil.which("npm") else None
+    if not node:
+        return peers, ["Graphile Worker (no Node)", "BullMQ (no Node)"]
+    _install_node(tell)
+    versions = json.loads((ROOT / FOR_NODE / "package.json").read_text())["dependencies"]
+    peers.append(Peer(name="Graphile Worker", program=(node, str(NODE / "on_graphile.js")), version=versions["graphile-worker"]))
+    if not (redis := redis_version()):
+        return peers, [f"BullMQ (no {NAME})"]
+    version = f"{versions['bullmq']} with Redis {redis}"
+    peers.append(Peer(name="BullMQ", program=(node, str(NODE / "on_bullmq.js")), version=version, server="Redis"))
+    return peers, []
 
 
-def _python(name: str, package: str, versions: dict[str, str], *, broker: bool = False) -> Peer:
+def _python(name: str, package: str, versions: dict[str, str], server: Server = "PostgreSQL") -> Peer:
     program = (str(PYTHON / "bin" / "python"), "-m", f"ops.bench.peers.on_{package}")
-    return Peer(name=name, program=program, version=versions[package], broker=broker)
+    return Peer(name=name, program=program, version=versions[package], server=server)
 
 
 def _install_python(tell: Tell) -> None:
@@ -68,12 +73,12 @@ def _install_python(tell: Tell) -> None:
 
 
 def _install_node(tell: Tell) -> None:
-    stamp = NODE / fingerprint_of([GRAPHILE]) / STAMP
+    stamp = NODE / fingerprint_of([FOR_NODE]) / STAMP
     if stamp.exists():
         return
-    tell("installing Graphile Worker")
+    tell("installing what the burst is compared with on Node")
     shutil.rmtree(NODE, ignore_errors=True)
-    shutil.copytree(ROOT / GRAPHILE, NODE)
+    shutil.copytree(ROOT / FOR_NODE, NODE)
     _run("npm", "ci", "--prefix", str(NODE), "--no-audit", "--no-fund", "--silent")
     _stamp(stamp)
 
