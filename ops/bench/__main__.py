@@ -1,21 +1,18 @@
 """The command line of the benchmark: `python -m ops.bench` runs every part with small numbers, `python -m ops.bench PART` one."""
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from cyclopts import App
 from msgspec.structs import replace
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.bench import append as appending
+from ops.bench import append_stored
 from ops.bench import burst as bursting
 from ops.bench import day as dating
+from ops.bench import growth as growing
 from ops.bench import import_people as importing
 from ops.bench import peers_burst as comparing
 from ops.bench import plots as plotting
@@ -25,13 +22,11 @@ from ops.bench import replay as replaying
 from ops.bench import schedule as scheduling
 from ops.bench import simulate as simulating
 from ops.bench import steady as flowing
-from ops.bench.broker import NoBroker
 from ops.bench.fingerprint import ROOT
 from ops.bench.kept import HOME
-from ops.bench.processes import ProcessFailed
-from ops.bench.report import RESULTS, Result, Tell, show, write
+from ops.bench.measured import measured
+from ops.bench.report import RESULTS, Result, Tell
 
-UNREACHABLE: Final = 3
 RUNS: Final = 3
 PICTURES: Final = ROOT / "docs" / "benchmarks"
 
@@ -56,11 +51,14 @@ def smoke(*, runs: int = 1, out: Path = HOME / "smoke", amqp_url: str | None = N
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
     small = bursting.Burst(messages=1_000, lead_seconds=5)
+    few = growing.Growth(messages=500, stored=(10_000,), people=(200, 200), lead_seconds=5)
     parts: list[Callable[[Tell], Result]] = [
         lambda tell: appending.measure((1, 8, 64), 0.5, runs, tell),
+        lambda tell: append_stored.measure((1, 64), (5_000, 10_000), 0.5, runs, tell),
         lambda tell: scheduling.measure(2_000, runs, tell),
         lambda tell: bursting.measure(small, runs, amqp_url, tell),
         lambda tell: bursting.measure(replace(small, bulk=100), runs, amqp_url, tell),
+        lambda tell: growing.measure(few, runs, amqp_url, tell),
         lambda tell: flowing.measure(flowing.Steady(seconds=5, idle_seconds=3), runs, amqp_url, tell),
         lambda tell: dating.measure(1_000, runs, amqp_url, tell),
         lambda tell: importing.measure(2_000, runs, tell),
@@ -69,19 +67,34 @@ def smoke(*, runs: int = 1, out: Path = HOME / "smoke", amqp_url: str | None = N
         lambda tell: querying.measure(20_000, 1_000, tell),
         lambda tell: replaying.measure(20_000, runs, None, tell),
     ]
-    return max(_measured(part, out) for part in parts)
+    return max(measured(part, out) for part in parts)
 
 
 @app.command
-def append(*, threads: tuple[int, ...] = (1, 8, 64), seconds: float = 3, runs: int = RUNS, out: Path = RESULTS) -> int:
-    """Events a second through the event store, and how many calls share a commit."""
-    return _measured(lambda tell: appending.measure(threads, seconds, runs, tell), out)
+def append(
+    *,
+    threads: tuple[int, ...] = (1, 8, 64),
+    stored: tuple[int, ...] = (),
+    seconds: float = 3,
+    runs: int = RUNS,
+    out: Path = RESULTS,
+) -> int:
+    """Events a second through the event store, and how many calls share a commit.
+
+    Parameters
+    ----------
+    stored
+        Events that are stored before, in one log that grows; else in a fresh one, and by a thousand a call as well.
+    """
+    if stored:
+        return measured(lambda tell: append_stored.measure(threads, stored, seconds, runs, tell), out)
+    return measured(lambda tell: appending.measure(threads, seconds, runs, tell), out)
 
 
 @app.command
 def schedule(*, people: int = 20_000, runs: int = RUNS, out: Path = RESULTS) -> int:
     """People registered, and messages planned for them, a second."""
-    return _measured(lambda tell: scheduling.measure(people, runs, tell), out)
+    return measured(lambda tell: scheduling.measure(people, runs, tell), out)
 
 
 @app.command
@@ -115,7 +128,7 @@ def burst(
     wanted = bursting.Burst(
         messages=messages, workers=workers, bulk=bulk, zones=zones, all_roles=all_roles, lead_seconds=lead_seconds
     )
-    return _measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
+    return measured(lambda tell: bursting.measure(wanted, runs, amqp_url, tell), out)
 
 
 @app.command
@@ -139,7 +152,37 @@ def peers(
     amqp_url
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
-    return _measured(lambda tell: comparing.measure(messages, runs, only, amqp_url, lead_seconds, tell), out)
+    return measured(lambda tell: comparing.measure(messages, runs, only, amqp_url, lead_seconds, tell), out)
+
+
+@app.command
+def growth(
+    *,
+    messages: int = 20_000,
+    stored: tuple[int, ...] = (1_000_000, 10_000_000, 30_000_000),
+    people: tuple[int, int] = (10_000, 1_000_000),
+    lead_seconds: float | None = None,
+    amqp_url: str | None = None,
+    runs: int = RUNS,
+    out: Path = RESULTS,
+) -> int:
+    """What a message of a burst costs with ever more events stored, with more people, and in all zones.
+
+    Parameters
+    ----------
+    messages
+        Of each burst.
+    stored
+        Events in the log of messages before, in one database that grows.
+    people
+        Few, of whom the events are, and many, with the most events.
+    lead_seconds
+        From the first registration of a burst to its due instant: all must be planned and read by then.
+    amqp_url
+        A RabbitMQ that nobody else uses; else a node of the installed package is started.
+    """
+    wanted = growing.Growth(messages=messages, stored=stored, people=people, lead_seconds=lead_seconds)
+    return measured(lambda tell: growing.measure(wanted, runs, amqp_url, tell), out)
 
 
 @app.command
@@ -165,25 +208,25 @@ def steady(
         A RabbitMQ that nobody else uses; else a node of the installed package is started.
     """
     wanted = flowing.Steady(a_second=a_second, seconds=seconds, idle_seconds=idle_seconds, lead_seconds=lead_seconds)
-    return _measured(lambda tell: flowing.measure(wanted, runs, amqp_url, tell), out)
+    return measured(lambda tell: flowing.measure(wanted, runs, amqp_url, tell), out)
 
 
 @app.command
 def day(*, people: int = 100_000, runs: int = RUNS, amqp_url: str | None = None, out: Path = RESULTS) -> int:
     """Everybody's message of one date, over the world's zones: on a simulated clock, then as one backlog on the real one."""
-    return _measured(lambda tell: dating.measure(people, runs, amqp_url, tell), out)
+    return measured(lambda tell: dating.measure(people, runs, amqp_url, tell), out)
 
 
 @app.command(name="import")
 def import_people(*, people: int = 200_000, runs: int = RUNS, out: Path = RESULTS) -> int:
     """People a second through the HTTP API, how soon they are found and planned, and what memory each role holds."""
-    return _measured(lambda tell: importing.measure(people, runs, tell), out)
+    return measured(lambda tell: importing.measure(people, runs, tell), out)
 
 
 @app.command
 def simulate(*, people: int = 1_000, runs: int = RUNS, out: Path = RESULTS) -> int:
     """Seconds for a simulated year."""
-    return _measured(lambda tell: simulating.measure(people, runs, tell), out)
+    return measured(lambda tell: simulating.measure(people, runs, tell), out)
 
 
 @app.command
@@ -197,7 +240,7 @@ def replay(*, events: int = 1_000_000, directory: Path | None = None, runs: int 
     directory
         Keeps the log for another time: ten million events take minutes to make.
     """
-    return _measured(lambda tell: replaying.measure(events, runs, directory, tell), out)
+    return measured(lambda tell: replaying.measure(events, runs, directory, tell), out)
 
 
 @app.command
@@ -232,7 +275,7 @@ def rebuild_beside(
         seconds=seconds,
         lead_seconds=lead_seconds,
     )
-    return _measured(lambda tell: besides.measure(wanted, runs, amqp_url, tell), out)
+    return measured(lambda tell: besides.measure(wanted, runs, amqp_url, tell), out)
 
 
 @app.command
@@ -241,7 +284,7 @@ def queries(*, messages: int = 1_000_000, people: int = 100_000, out: Path = RES
 
     Each is asked seven times on one database.
     """
-    return _measured(lambda tell: querying.measure(messages, people, tell), out)
+    return measured(lambda tell: querying.measure(messages, people, tell), out)
 
 
 @app.command
@@ -250,43 +293,6 @@ def plots(*, results: Path = RESULTS, out: Path = PICTURES) -> int:
     for file in plotting.draw(results, out):
         print(file)
     return 0
-
-
-def _measured(part: Callable[[Tell], Result], out: Path) -> int:
-    try:
-        with _terminated_in_order(), _telling() as tell:
-            result = part(tell)
-    except (NoBroker, PostgresNotStarted, ProcessFailed) as error:
-        print(error, file=sys.stderr)
-        return UNREACHABLE
-    show(result)
-    print(f"written to {write(result, out)}")
-    return 0
-
-
-@contextmanager
-def _telling() -> Iterator[Tell]:
-    """A line that says what goes on, with a bar where it is known how much of it is done; nothing where nobody watches."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(text: str, /, *share: float) -> None:
-            done, of = share or (0, None)
-            bar.update(task, description=text, completed=done, total=of)
-
-        yield tell
-
-
-@contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """Told to end, take servers, processes and directories away as well."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +23,7 @@ MESSAGES_A_SECOND: Final = 1_000  # registered, planned and read by every follow
 START_SECONDS: Final = 6.0
 SETTLE: Final = timedelta(seconds=0.5)
 MICROSECONDS: Final = 1e6
+Opened = Callable[..., AbstractContextManager[tuple[Parts, dict[str, str]]]]
 
 
 class Burst(Struct, frozen=True, kw_only=True):
@@ -56,8 +58,8 @@ def measure(burst: Burst, runs: int, amqp_url: str | None, tell: Tell) -> Result
     return Result(part=part, at=at, machine=machine, settings=settings, figures=figures_of(found))
 
 
-def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell) -> Found:
-    """On a fresh database."""
+def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell, opened: Opened | None = None) -> Found:
+    """On a fresh database, or the one that `opened` gives for these settings."""
     name = f"burst_{secrets.token_hex(4)}"
     provider = Provider.at(place.directory / f"{name}.jsonl")
     told = {
@@ -66,7 +68,7 @@ def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell) -> Found:
         "NINEBELL_LISTEN": f"127.0.0.1:{free_port()}",
         "NINEBELL_HTTP_BULK": str(burst.bulk),
     }
-    with place.fresh(name, **told) as (parts, environment):
+    with opened(**told) if opened else place.fresh(name, **told) as (parts, environment):
         roles = ("projections", "dispatcher", *(("planner", "api") if burst.all_roles else ()))
         commands = {"provider": provider.command} | {role: ninebell("run", role) for role in roles}
         commands |= {f"worker {number + 1}": ninebell("run", "worker") for number in range(burst.workers)}

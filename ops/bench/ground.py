@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -49,15 +49,35 @@ class Ground(Struct, frozen=True):
 
     def _created(self, name: str) -> str:
         with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
         return self.postgres.dsn_of(name)
 
     @contextmanager
     def fresh(self, name: str, **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
         """The parts of an installation that has never been used, and the settings that let other processes share it."""
+        with self._opened(name, self._created(name), _new_key(), environment) as found:
+            yield found
+
+    @contextmanager
+    def lasting(self, name: str, make: Callable[[Parts], None], **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
+        """The same of one that stays, where this directory does: `make` fills it once, whole, or begins anew."""
+        key = self.directory / f"{name}.key"
+        if not key.exists():
+            new = _new_key()
+            with self._opened(name, self._created(name), new, {}) as (parts, _):
+                make(parts)
+            key.write_text(new)
+        with self._opened(name, self.postgres.dsn_of(name), key.read_text(), environment) as found:
+            yield found
+
+    @contextmanager
+    def _opened(
+        self, name: str, dsn: str, master_key: str, environment: Mapping[str, str]
+    ) -> Iterator[tuple[Parts, dict[str, str]]]:
         told = {
-            "DATABASE_URL": self._created(name),
-            "NINEBELL_MASTER_KEY": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
+            "DATABASE_URL": dsn,
+            "NINEBELL_MASTER_KEY": master_key,
             "NINEBELL_DATA_DIR": str(self.directory / name),
             **environment,
         }
@@ -75,8 +95,16 @@ class Ground(Struct, frozen=True):
 @contextmanager
 def ground() -> Iterator[Ground]:
     """Raises PostgresNotStarted."""
-    with (
-        TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as directory,
-        EmbeddedPostgres.start(directory) as postgres,
-    ):
-        yield Ground(Path(directory), postgres)
+    with TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as directory, ground_in(Path(directory)) as place:
+        yield place
+
+
+@contextmanager
+def ground_in(directory: Path) -> Iterator[Ground]:
+    """One that stays, with what is in it. Raises PostgresNotStarted."""
+    with EmbeddedPostgres.start(directory) as postgres:
+        yield Ground(directory, postgres)
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()

@@ -22,16 +22,18 @@ class Kept:
     """The repetitions of one part under the same settings, a file each, until all are made."""
 
     def __init__(self, part: str, settings: Mapping[str, Setting]) -> None:
+        self.part: Final = part
         said = sha256(msgspec.json.encode(settings, order="sorted")).hexdigest()[:NAME_LENGTH]
-        self._home = HOME / fingerprint_of(CODE) / f"{part}-{said}"
+        self.home: Final = HOME / fingerprint_of(CODE) / f"{part}-{said}"
+        """Whatever else is to be kept until then may lie here as well."""
 
     def once(self, unit: str, measure: Callable[[], Found]) -> Found:
         """What was found before, or is now."""
-        file = self._home / f"{unit}.json"
+        file = self.home / f"{unit}.json"
         if file.exists():
             return {(name, of): value for name, of, value in msgspec.json.decode(file.read_bytes(), type=Lines)}
         found = measure()
-        self._home.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         whole = file.with_suffix(".part")
         whole.write_bytes(msgspec.json.encode([(*key, value) for key, value in found.items()]))
         whole.replace(file)
@@ -39,7 +41,7 @@ class Kept:
 
     def forget(self) -> None:
         """All are made and told: the next time is measured afresh."""
-        rmtree(self._home, ignore_errors=True)
+        rmtree(self.home, ignore_errors=True)
 
 
 def repeated(part: str, settings: Mapping[str, Setting], runs: int, measure: Callable[[int], Found]) -> Sequence[Found]:

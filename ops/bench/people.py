@@ -25,28 +25,28 @@ BORN: Final = 1988  # a leap year, so that the benchmark runs on any day
 Progress = Callable[[int], None]
 
 
-def crowd(number: int, due_at: datetime, zones: Sequence[str]) -> Iterator[Details]:
+def crowd(number: int, due_at: datetime, zones: Sequence[str], name: str = "person") -> Iterator[Details]:
     """So many people, spread evenly over the zones, whose birthday message falls due at this whole second."""
     moments = [(name, due_at.astimezone(zone(name))) for name in zones]
     for index in range(number):
         timezone, local = moments[index % len(moments)]
-        yield _person(index, timezone, local)
+        yield _person(name, index, timezone, local)
 
 
 def stream(number: int, first_due_at: datetime, apart: timedelta) -> Iterator[Details]:
     """So many people whose messages fall due one after another."""
     there = zone(STREAM_ZONE)
     for index in range(number):
-        yield _person(index, STREAM_ZONE, (first_due_at + apart * index).astimezone(there))
+        yield _person("person", index, STREAM_ZONE, (first_due_at + apart * index).astimezone(there))
 
 
-def _person(index: int, timezone: str, local: datetime) -> Details:
+def _person(name: str, index: int, timezone: str, local: datetime) -> Details:
     """Whose birthday is this local date, at this local time."""
     return Details(
-        external_id=f"person-{index}",
+        external_id=f"{name}-{index}",
         first_name=f"Given{index}",
         last_name=f"Family{index}",
-        email=f"person{index}@example.org",
+        email=f"{name}{index}@example.org",
         timezone=timezone,
         birthday=f"{BORN}-{local:%m-%d}",
         preferred_time=local.time(),

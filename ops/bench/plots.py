@@ -18,6 +18,7 @@ ROW: Final = 26
 TOP: Final = 64
 HEIGHT: Final = 300  # of a field of lines
 RIGHT: Final = 150
+FEW: Final = 12
 COLOURS: Final = ("#045a8d", "#d95f0e", "#238b45", "#88419d", "#b30000", "#737373", "#0f9b8e", "#8c6d1f")
 STYLE: Final = "text{font:13px sans-serif;fill:#282828}.title{font-size:18px}.faint{fill:#6e6e6e}"
 
@@ -37,10 +38,26 @@ PLOTS: Final = (
     Plot("peers-cpu", "One burst: CPU of workers and servers", "peers", "CPU of workers and servers: "),
     Plot("burst-cpu", "Where a message of a burst costs CPU", "burst", "CPU of "),
     Plot("bulk-cpu", "The same with a bulk channel", "burst-bulk", "CPU of "),
+    Plot("growth-cpu", "What a message of a burst costs beside what is stored: CPU of all", "growth", "CPU of all: "),
     Plot("import-cpu", "Where a person of an import costs CPU", "import", "CPU of "),
     Plot("steady-cpu", "A steady flow: CPU, idle and at work", "steady", "CPU of "),
 )
-OVER_TIME: Final = {"import": "Memory (PSS) while people come in", "steady": "Memory (PSS) in a steady flow"}
+
+
+class Course(Struct, frozen=True):
+    """The series of a part, over what its points stand at."""
+
+    file: str
+    title: str
+    part: str
+    over: str
+
+
+COURSES: Final = (
+    Course("import-memory", "Memory (PSS) while people come in, MiB", "import", "s"),
+    Course("steady-memory", "Memory (PSS) in a steady flow, MiB", "steady", "s"),
+    Course("append-stored", "Append against what is stored, events/s", "append-stored", "events"),
+)
 
 
 class _Written(Struct):
@@ -71,9 +88,9 @@ def _pictures(newest: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
             rows = [(figure.name.removeprefix(plot.begins), figure.median) for figure in found]
             if rows:
                 yield plot.file, bars(f"{plot.title}, {found[0].unit}", _under(result), rows)
-    for part, title in OVER_TIME.items():
-        if (result := newest.get(part)) and result.series:
-            yield f"{part}-memory", lines(f"{title}, MiB", _under(result), result.series)
+    for course in COURSES:
+        if (result := newest.get(course.part)) and result.series:
+            yield course.file, lines(course.title, _under(result), result.series, course.over)
 
 
 def _under(result: Result) -> str:
@@ -96,18 +113,21 @@ def bars(title: str, under: str, rows: Sequence[tuple[str, float]]) -> str:
     return _whole(title, under, TOP + len(rows) * ROW + 16, parts)
 
 
-def lines(title: str, under: str, series: Mapping[str, Points]) -> str:
-    """A line each over the seconds since the start."""
+def lines(title: str, under: str, series: Mapping[str, Points], over: str) -> str:
+    """A line each, from 0 on; few points are marked."""
     last = max(at for points in series.values() for at, _ in points) or 1.0
     most = max(value for points in series.values() for _, value in points) or 1.0
     left, room = 60, WIDTH - 60 - RIGHT
     bottom = TOP + HEIGHT
     parts = [f'<path d="M{left} {TOP}V{bottom}H{left + room}" fill="none" stroke="#d6d6dc"/>']
     parts += [_text(left - 8, TOP + 10, _shown(most), anchor="end"), _text(left - 8, bottom, "0", anchor="end")]
-    parts.append(_text(left + room, bottom + 20, f"{last:,.0f} s", anchor="end"))
+    parts.append(_text(left + room, bottom + 20, f"{last:,.0f} {over}", anchor="end"))
     for index, (name, points) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]
-        path = " ".join(f"{left + at / last * room:.1f},{bottom - value / most * HEIGHT:.1f}" for at, value in points)
+        places = [(f"{left + at / last * room:.1f}", f"{bottom - value / most * HEIGHT:.1f}") for at, value in points]
+        if len(points) <= FEW:
+            parts += [f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>' for x, y in places]
+        path = " ".join(f"{x},{y}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         level = TOP + 10 + index * 20
         parts.append(f'<rect x="{left + room + 14}" y="{level - 9}" width="10" height="10" fill="{colour}"/>')

@@ -48,7 +48,7 @@ class Result(Struct, frozen=True, kw_only=True):
     settings: dict[str, Setting]
     figures: list[Figure]
     series: dict[str, list[tuple[float, float]]] = {}
-    """Of the last run: name → (seconds, value)."""
+    """Name → (seconds of the last run, value), or as the plot of the part says."""
 
 
 class _Written(Struct, frozen=True):
@@ -66,6 +66,14 @@ def telling(tell: Tell, where: str) -> Tell:
 def figures_of(runs: Sequence[Found]) -> list[Figure]:
     """From what each run found, by (name, unit); every run finds the same things."""
     return [Figure(name, unit, [run[name, unit] for run in runs]) for name, unit in runs[0]]
+
+
+def short(number: int) -> str:
+    """As "30M", "10k" or "300"."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return str(number)
 
 
 def show(result: Result) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+import pytest
+
 from ops.bench.machine import Machine
 from ops.bench.plots import draw
 from ops.bench.report import Figure, Result, write
@@ -48,6 +50,17 @@ def test_a_line_goes_where_its_values_go(tmp_path: Path) -> None:
     (left, lower), (right, upper) = [map(float, point.split(",")) for point in line.get("points", "").split()]
     assert left < right
     assert lower > upper
+
+
+def test_few_points_are_marked_and_stand_where_they_were_measured(tmp_path: Path) -> None:
+    series = {"8 threads": [(1_000_000.0, 50.0), (2_000_000.0, 50.0), (4_000_000.0, 25.0)]}
+    told = Result(part="append-stored", at=AT, machine=MACHINE, settings={"stored": "1M"}, figures=[], series=series)
+    write(told, tmp_path)
+    [file] = draw(tmp_path, tmp_path)
+    marks = [(float(mark.get("cx", "0")), float(mark.get("cy", "0"))) for mark in ElementTree.parse(file).iter(f"{SVG}circle")]
+    (first, _), (second, high), (last, low) = marks
+    assert last - second == pytest.approx(2 * (second - first), abs=0.2)
+    assert high < low
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
