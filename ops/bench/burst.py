@@ -79,8 +79,8 @@ def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell, opened: Opene
             due_at, planned = _prepared(parts, burst, tell)
             ours = {process.name: process.pid for process in processes}
             measured, peaks = ours | servers(place, bus), Peaks(parts, ours)
-            before = cpu_of(measured)
             began = wait_for(due_at, parts)
+            before = cpu_of(measured)
             _until_delivered(burst.messages, provider, processes, tell, peaks)
             until_caught_up(parts, processes, tell, peaks)
             everything_seconds = time.monotonic() - began
