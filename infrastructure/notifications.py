@@ -20,7 +20,7 @@ CHANNEL: Final[dict[Log, str]] = {"users": "ninebell_users", "messages": "ninebe
 LOG_OF: Final = {channel: log for log, channel in CHANNEL.items()}
 POLL_SECONDS: Final = 1.0
 APART_SECONDS: Final = 0.02
-"""Between two announcements of a process: in a herd there would be hundreds a second, and each wakes every process."""
+"""Between two announcements of a process: in a herd there would be one an append, and each wakes every follower there is."""
 RECONNECT_SECONDS: Final = 0.2
 STOP_LOOK_SECONDS: Final = 0.2
 MOST_RECONNECT_SECONDS: Final = 5.0

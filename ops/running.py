@@ -16,8 +16,7 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.5
 REST_SECONDS: Final = 0.05
-"""Of a follower that has nothing more to do. Workers move logs hundreds of times a second, and a step costs much the same whether
-it reads ten events or a thousand."""
+"""Of a follower that has nothing more to do: in a herd every append wakes it, and most of a small step is what any step costs."""
 MISSING: Final = {StoreUnavailable: "database", BusUnavailable: "broker", Deposed: "leadership", PositionLost: "position"}
 
 Step = Callable[[], bool]
