@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from msgspec.structs import replace
 
 from ops.bench import append as appending
@@ -30,7 +30,9 @@ from ops.bench.report import RESULTS, Result, Tell
 RUNS: Final = 3
 PICTURES: Final = ROOT / "docs" / "benchmarks"
 
-app = App(name="python -m ops.bench", help="Measures Ninebell on this machine, on real parts that are thrown away afterwards.")
+HELP: Final = "Measures Ninebell on this machine, on real parts that are thrown away afterwards."
+
+app = App(name="python -m ops.bench", help=HELP, default_parameter=Parameter(consume_multiple=True))
 
 
 @app.default
@@ -170,10 +172,8 @@ def growth(
 
     Parameters
     ----------
-    messages
-        Of each burst.
     stored
-        Events in the log of messages before, in one database that grows.
+        Events in the log of messages before each burst, in one database that grows.
     people
         Few, of whom the events are, and many, with the most events.
     lead_seconds
