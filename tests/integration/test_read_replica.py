@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,6 +55,19 @@ class Pair(NamedTuple):
         with Connection.connect(self.standby.dsn("postgres"), autocommit=True) as connection:
             return connection.execute(statement.encode()).fetchone()
 
+    @contextmanager
+    def standby_held(self) -> Iterator[None]:
+        """It replays nothing meanwhile: asked to pause, it first finishes what it is at."""
+        self.on_standby("SELECT pg_wal_replay_pause()")
+        deadline = monotonic() + PATIENCE_SECONDS
+        while self.on_standby("SELECT pg_get_wal_replay_pause_state()") != ("paused",):
+            assert monotonic() < deadline
+            sleep(0.01)
+        try:
+            yield
+        finally:
+            self.on_standby("SELECT pg_wal_replay_resume()")
+
 
 def until_trouble(replica: ReadReplica, text: str) -> None:
     deadline = monotonic() + PATIENCE_SECONDS
@@ -93,8 +107,7 @@ def person(pair: Pair, external_id: str) -> Any:
 
 @pytest.mark.parametrize("path", ["", "/events", "?version=1", "/upcoming"])
 def test_a_query_waits_until_the_replica_has_come_as_far_as_its_command(pair: Pair, path: str) -> None:
-    pair.on_standby("SELECT pg_wal_replay_pause()")
-    try:
+    with pair.standby_held():
         created = person(pair, f"crm{path}")
         where, position = created.headers["Location"] + path, {"Ninebell-Position": created.headers["Ninebell-Position"]}
         assert pair.town.client.get(where, headers=position).status_code == 200, "the primary has it"
@@ -104,8 +117,6 @@ def test_a_query_waits_until_the_replica_has_come_as_far_as_its_command(pair: Pa
         standing = pair.replica.look()
         assert standing.behind_bytes
         assert standing.behind_seconds > 0
-    finally:
-        pair.on_standby("SELECT pg_wal_replay_resume()")
     deadline = monotonic() + PATIENCE_SECONDS
     while (found := pair.client.get(where, headers=position)).status_code == 503:
         assert monotonic() < deadline
@@ -115,15 +126,12 @@ def test_a_query_waits_until_the_replica_has_come_as_far_as_its_command(pair: Pa
 def test_a_read_model_is_asked_on_the_replica_and_its_followers_on_the_primary(pair: Pair) -> None:
     created = person(pair, "asked")
     position = {"Ninebell-Position": created.headers["Ninebell-Position"]}
-    pair.on_standby("SELECT pg_wal_replay_pause()")
-    try:
+    with pair.standby_held():
         before = pair.client.get("/v1/users", params={"limit": 500}).json()
         person(pair, "not there yet")
         assert pair.client.get("/v1/users", params={"limit": 500}).json() == before
         on_primary = {one["name"]: one["position"] for one in pair.town.client.get("/v1/projections").json()["items"]}
         assert {one["name"]: one["position"] for one in pair.client.get("/v1/projections").json()["items"]} == on_primary
-    finally:
-        pair.on_standby("SELECT pg_wal_replay_resume()")
     assert pair.client.get("/v1/dashboard/summary", headers=position).status_code == 200
 
 
