@@ -57,9 +57,14 @@ class Pair(NamedTuple):
 
     @contextmanager
     def standby_held(self) -> Iterator[None]:
-        """It replays nothing meanwhile: asked to pause, it first finishes what it is at."""
-        self.on_standby("SELECT pg_wal_replay_pause()")
+        """It has all there is by now and replays nothing meanwhile: asked to pause, it first finishes what it is at."""
+        with Connection.connect(self.primary, autocommit=True) as connection:
+            [written] = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone() or ()
         deadline = monotonic() + PATIENCE_SECONDS
+        while self.on_standby(f"SELECT pg_last_wal_replay_lsn() >= '{written}'") != (True,):
+            assert monotonic() < deadline
+            sleep(0.01)
+        self.on_standby("SELECT pg_wal_replay_pause()")
         while self.on_standby("SELECT pg_get_wal_replay_pause_state()") != ("paused",):
             assert monotonic() < deadline
             sleep(0.01)
