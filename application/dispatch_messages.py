@@ -96,7 +96,8 @@ class Dispatcher:
         followed = work.follow("messages", PAGE, STEERING)
         latest = {recorded.stream_id: recorded for recorded in followed.events}
         rows: list[DueMessage] = []
-        ended, unclear = [], []
+        ended: dict[UUID, int] = {}
+        unclear = []
         for message_id, recorded in latest.items():
             if isinstance(recorded.event, MessageScheduled):
                 try:
@@ -106,7 +107,7 @@ class Dispatcher:
                 except Exception as error:  # noqa: BLE001  pure code on one message: the rest goes on
                     work.park("messages", message_id, kind_of(error))
             elif isinstance(recorded.event, ENDED):
-                ended.append(message_id)
+                ended[message_id] = recorded.version
             else:
                 unclear.append(message_id)
         work.drop_due(ended)
@@ -156,7 +157,7 @@ class Dispatcher:
         lost = {decided[index][0].message_id for index in appended.lost}
         work.followed_own("messages", appended, len(decided) - len(lost))  # its rows say as much already
         self._request(work, batches, lost, now)
-        work.drop_due([row.message_id for row, _ in decided if row.message_id not in lost])
+        work.drop_due({row.message_id: row.version for row, _ in decided if row.message_id not in lost})
         self._rows.look_up(work, sorted(lost))
         return more or bool(lost)
 

@@ -70,14 +70,15 @@ class LostSpan(Struct, frozen=True):
 
 
 class DispatcherWork(Work, Protocol):
-    """The dispatcher's transaction: a Work and its two tables."""
+    """The dispatcher's transaction: a Work and its two tables, of all regions or of those that it leads."""
 
     def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance: ...
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         """Insert or replace, unless the row there has a higher version."""
 
-    def drop_due(self, message_ids: Sequence[UUID]) -> None: ...
+    def drop_due(self, up_to_versions: Mapping[UUID, int]) -> None:
+        """Those rows that were made from no later version of the message than this."""
 
     def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
         """Bring what is due in line with today's settings: the priority of its type, and a channel out of `channels`.

@@ -33,6 +33,8 @@ from domain.scheduled_message import (
 ENDED: Final = (MessageCancelled, MessageExpired, MessageAbandoned, DeliveryInDoubt)
 """After these nothing is due, whatever came before."""
 
+WHATEVER_VERSION: Final = 2**62
+
 STEERING: Final[frozenset[type[Event]]] = frozenset(
     {
         *ENDED,
@@ -130,7 +132,8 @@ class DueMessages:
                 work.park("messages", message_id, kind_of(error))
                 continue
             due += [row] if row else []
-        work.drop_due(list(set(message_ids) - {row.message_id for row in due}))
+        others = set(message_ids) - {row.message_id for row in due}
+        work.drop_due({each: streams[each].version if each in streams else WHATEVER_VERSION for each in others})
         work.put_due(due)
         return due
 

@@ -38,7 +38,7 @@ class FailOver:
         due = work.due(channel, self._rows.priorities, now, PAGE, types) if types else []
         streams = readable(work.load_messages, [row.message_id for row in due])
         told = [row for row in due if row.message_id in streams]
-        work.drop_due([row.message_id for row in due if row.message_id not in streams])
+        work.drop_due({row.message_id: row.version for row in due if row.message_id not in streams})
         groups = [group for row in told if (group := self._moved(row, streams[row.message_id], channel, shut))]
         if not groups:
             return False

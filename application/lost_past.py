@@ -28,7 +28,7 @@ class LostPast:
         if not held:
             return [], due
         streams = readable(work.load_messages, held)
-        work.drop_due(list(held.keys() - streams.keys()))
+        work.drop_due({message_id: held[message_id].version for message_id in held.keys() - streams.keys()})
         doubts: list[tuple[DueMessage, Event]] = []
         known = set()
         for message_id, stream in streams.items():

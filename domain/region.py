@@ -34,3 +34,8 @@ def region_of(timezone: str) -> str:
     """The region of a zone by its own spelling; a bare name goes by its canonical zone; what is on no map is europe's."""
     named = timezone if "/" in timezone else canonical(timezone)
     return REGION_BY_PREFIX.get(named.partition("/")[0], "europe")
+
+
+def seen_to_by(region: str) -> str:
+    """The region itself; what is none is europe's to see to."""
+    return region if region in REGIONS else "europe"

@@ -123,12 +123,12 @@ class Followers:
         return int(rows[0][0]) if rows else 0
 
     def _readings(self) -> list[Reading]:
-        """Of each follower and log the latest version."""
+        """Of each follower and log the latest version; of a dispatcher's, the region that has read the least."""
         return [
             Reading(*row)
             for row in self._rows(
-                "SELECT DISTINCT ON (follower, log) follower, log, version, position FROM positions"
-                " ORDER BY follower, log, version DESC"
+                "SELECT DISTINCT ON (1, log) split_part(follower, '/', 1), log, version, position FROM positions"
+                " ORDER BY 1, log, version DESC, position"
             )
             if not aside(row[0])
         ]

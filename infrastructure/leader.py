@@ -117,7 +117,7 @@ class Elector:
 
     def _bump(self, cursor: Cursor[Row]) -> Leadership | None:
         cursor.execute(
-            "UPDATE leader_bumps SET counter = counter + 1 WHERE role = %b AND epoch = %b",
+            "UPDATE leader_bumps SET counter = counter + 1, bumped_at = clock_timestamp() WHERE role = %b AND epoch = %b",
             (self._role, self._leadership and self._leadership.epoch),
         )
         return self._leadership if cursor.rowcount == 1 else None
@@ -149,7 +149,8 @@ class Elector:
             return None
         cursor.execute(
             "INSERT INTO leader_bumps (role, epoch, counter, released) VALUES (%b, %b, 0, false)"
-            " ON CONFLICT (role) DO UPDATE SET epoch = excluded.epoch, counter = 0, released = false",
+            " ON CONFLICT (role) DO UPDATE SET"
+            " epoch = excluded.epoch, counter = 0, released = false, bumped_at = clock_timestamp()",
             (self._role, from_epoch + 1),
         )
         return Leadership(self._role, from_epoch + 1)

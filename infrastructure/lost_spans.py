@@ -15,7 +15,7 @@ ALL: Final = "SELECT restored_to, found_at FROM lost_spans ORDER BY restored_to"
 END: Final = "UPDATE lost_spans SET recovered_at = %b WHERE restored_to = %b"
 COUNTERS: Final = """
     SELECT 'worker', worker, incarnation::text, counter FROM workers
-    UNION ALL SELECT role, '', epoch::text, counter FROM leader_bumps WHERE role = 'dispatcher' AND NOT released"""
+    UNION ALL SELECT role, '', epoch::text, counter FROM leader_bumps WHERE role LIKE 'dispatcher/%' AND NOT released"""
 
 
 class PostgresLostSpans:

@@ -8,26 +8,28 @@ from msgspec import Struct
 from psycopg import Cursor
 
 from application.channel_states import UNTROUBLED
+from domain.region import REGIONS
 from infrastructure.channel_states import channel_states
 from infrastructure.database import Database, Row
+from infrastructure.region_leaders import leaders_heard
 
 EASTERNMOST: Final = timedelta(hours=14)  # Pacific/Kiritimati
 WESTERNMOST: Final = timedelta(hours=12)  # Etc/GMT+12
 Labelled = Mapping[tuple[str, ...], float]
 MOST_COUNTED: Final = 50_000
-"""Of each channel and priority: with more than that, how many there are matters less than what counting them would cost."""
+"""Of each channel, region and priority: with more, how many there are matters less than what counting them would cost."""
 OUTCOMES: Final = ("sent", "cancelled", "expired", "abandoned", "in_doubt", "pending")
 
 AUDITED: Final = """
     SELECT min(oldest_doubt_at), sum(scheduled), sum(sent), sum(late), sum(cancelled), sum(expired), sum(abandoned),
         sum(in_doubt), sum(pending), sum(contradictions)
     FROM audited_days WHERE day BETWEEN %b AND %b"""
-# Each priority is one stretch of the index: without them all that will ever fall due would be counted.
+# Each priority of a region is one stretch of the index: without them all that will ever fall due would be counted.
 WAITING: Final = """
     SELECT c, coalesce(sum(messages), 0)::bigint, min(since) FROM unnest(%b::text[]) AS c LEFT JOIN LATERAL (
-        SELECT messages, since FROM unnest(%b::int[]) AS p, LATERAL (
+        SELECT messages, since FROM unnest(%b::text[]) AS r, unnest(%b::int[]) AS p, LATERAL (
             SELECT count(*) AS messages, min(ready_at) AS since FROM (
-                SELECT ready_at FROM due WHERE channel = c AND priority = p AND ready_at <= %b
+                SELECT ready_at FROM due WHERE channel = c AND region = r AND priority = p AND ready_at <= %b
                 ORDER BY ready_at LIMIT %b) AS first) AS ready
         UNION ALL SELECT members, requested_at FROM in_flight WHERE channel = c AND worker = '') AS unclaimed ON true
     GROUP BY c"""
@@ -69,7 +71,7 @@ class Measures:
     def take(self, now: datetime) -> list[Measure]:
         """Every gauge, from one transaction. Raises StoreUnavailable."""
         with self._database.transaction() as cursor:
-            return [*_conservation(cursor, now), *_today(cursor, now), *self._on_its_way(cursor, now)]
+            return [*_conservation(cursor, now), *_today(cursor, now), *self._on_its_way(cursor, now), _leaders(cursor)]
 
     def audited(self) -> Audited:
         """All days. Raises StoreUnavailable."""
@@ -77,11 +79,11 @@ class Measures:
             return _audited(cursor, date.min, date.max)
 
     def _on_its_way(self, cursor: Cursor[Row], now: datetime) -> Iterator[Measure]:
-        waiting = cursor.execute(WAITING, (self._channels, self._priorities, now, MOST_COUNTED)).fetchall()
+        waiting = cursor.execute(WAITING, (self._channels, list(REGIONS), self._priorities, now, MOST_COUNTED)).fetchall()
         messages: Labelled = {(channel,): float(count) for channel, count, _ in waiting}
         yield Measure(
             "ninebell_due_messages",
-            f"Messages due that no worker has claimed; counted up to {MOST_COUNTED} a priority",
+            f"Messages due that no worker has claimed; counted up to {MOST_COUNTED} a priority and region",
             messages,
             ("channel",),
         )
@@ -92,6 +94,11 @@ class Measures:
         yield Measure("ninebell_channel_shut", "1 while its breaker is open, or it throttles us", shut, ("channel",))
         flying: Labelled = {(channel,): float(count) for channel, count in cursor.execute(IN_FLIGHT, (self._channels,))}
         yield Measure("ninebell_in_flight_messages", "Messages handed to the workers and not finished", flying, ("channel",))
+
+
+def _leaders(cursor: Cursor[Row]) -> Measure:
+    silent: Labelled = {(role,): heard.seconds_ago for role, heard in leaders_heard(cursor).items()}
+    return Measure("ninebell_leader_silent_seconds", "Since whoever leads was heard, or handed over", silent, ("role",))
 
 
 def _conservation(cursor: Cursor[Row], now: datetime) -> Iterator[Measure]:

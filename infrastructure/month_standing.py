@@ -28,7 +28,7 @@ CONCERNS: Final = timedelta(days=40)
 BEHIND: Final = """
     SELECT follower FROM positions WHERE log = 'messages' AND position < %(last)s AND follower NOT LIKE '%%~previous'
     UNION SELECT name FROM unnest(%(known)s::text[]) AS name
-        WHERE NOT EXISTS (SELECT FROM positions WHERE follower = name AND log = 'messages') AND %(last)s > 0
+        WHERE NOT EXISTS (SELECT FROM positions WHERE split_part(follower, '/', 1) = name AND log = 'messages') AND %(last)s > 0
     ORDER BY 1"""
 UNPLANNED: Final = "SELECT count(*) FROM occasions WHERE occasion < %s"
 UNREAD_PEOPLE: Final = """

@@ -34,11 +34,16 @@ from infrastructure.parked_events import last_version, park, park_broken
 S = TypeVar("S")
 
 FIRST_POSITIONS: Final = """
-    INSERT INTO positions (follower, log, version, position) SELECT %b, log, %b, 0 FROM unnest(%b::text[]) AS log
+    INSERT INTO positions (follower, log, version, position)
+    SELECT follower, log, %b, 0 FROM unnest(%b::text[], %b::text[]) AS first (follower, log)
     ON CONFLICT DO NOTHING"""
 MOVE_POSITIONS: Final = """
-    UPDATE positions SET position = move.after FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) AS move (log, before, after)
-    WHERE follower = %b AND positions.log = move.log AND version = %b AND position = move.before"""
+    UPDATE positions SET position = move.after
+    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[]) AS move (follower, log, before, after)
+    WHERE positions.follower = move.follower AND positions.log = move.log AND version = %b AND position = move.before"""
+MUST_LEAD: Final = """
+    SELECT FROM leaders JOIN unnest(%b::text[], %b::bigint[]) AS mine (role, epoch) USING (role, epoch) FOR SHARE OF leaders"""
+READ_POSITIONS: Final = "SELECT follower, position FROM positions WHERE follower = ANY(%b) AND log = %b AND version = 1"
 
 
 class PostgresWork:
@@ -50,8 +55,9 @@ class PostgresWork:
         self._store = store
         self._follower = follower
         self._locked: list[Log] = []
-        self._positions: dict[Log, int] = {}
-        self._moves: dict[Log, tuple[int, int]] = {}  # from and to, written together at the end
+        self._names: Sequence[str] = (follower,)  # under which it keeps a position: a dispatcher, one in each of its regions
+        self._positions: dict[Log, dict[str, int]] = {}
+        self._moves: dict[tuple[str, Log], tuple[int, int]] = {}  # from and to, written together at the end
         self._last_given: dict[Log, int] = {}  # by the logs' sequences, where a look has told
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
@@ -71,24 +77,36 @@ class PostgresWork:
         park_broken(self.cursor, self._follower, log, [Broken(stream_id, last_version(self.cursor, log, stream_id), error)])
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
-        """Up to `limit` events of any kind after this follower's position, sealed; what can't be read is parked."""
+        """Up to `limit` events of any kind after this follower's position, sealed; what can't be read is parked.
+
+        Of several positions the lowest goes on, until it has come as far as the next.
+        """
+        positions = sorted(set(self._read(log).values()))
+        until = positions[1] if positions[1:] else None
         last = self._last_given.get(log)
-        stretch = self._store.reading.stretch(self.cursor, log, self._position(log), limit, kinds, last_given=last, sealed=True)
+        stretch = self._store.reading.stretch(
+            self.cursor, log, positions[0], limit, kinds, last_given=last, until=until, sealed=True
+        )
         park(self.cursor, self._follower, log, stretch.unreadable)
-        return stretch
+        if until is None or stretch.more:
+            return stretch
+        return Followed(stretch.events, until, more=True)
 
     def followed(self, log: Log, position: int) -> None:
         """Commit to having read up to `position`. If someone else moved it, PositionLost is raised at the end of the work."""
-        before = self._position(log)
-        if position == before:
+        read = self._read(log)
+        low = min(read.values())
+        if position == low:
             return
-        self._moves[log] = (self._moves[log][0] if log in self._moves else before, position)
-        self._positions[log] = position
+        for name in [name for name, before in read.items() if before < position]:
+            first, _ = self._moves.get((name, log), (read[name], 0))
+            self._moves[name, log] = (first, position)
+            read[name] = position
 
     def move_positions(self) -> None:
         """Of all logs that were followed, in one statement. Raises PositionLost."""
         if self._moves:
-            move_positions(self.cursor, self._follower, self._moves)
+            _move(self.cursor, self._moves)
 
     def followed_own(self, log: Log, appended: Appended, events: int) -> None:
         """Count our own events, just appended, as read, unless others stand before them: then they come with those.
@@ -96,7 +114,7 @@ class PostgresWork:
         Our lock makes it sure: so many positions, given after the one we had read to and up to the last, leave none to others.
         """
         last: int = getattr(appended.position, log)
-        if last - events == self._position(log):
+        if last - events == min(self._read(log).values()):
             self.followed(log, last)
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
@@ -133,9 +151,10 @@ class PostgresWork:
             raise RuntimeError(f"append to {wanted[0]} before {self._locked[-1]}, or two works could lock each other out")
         self._locked += wanted
 
-    def _position(self, log: Log) -> int:
+    def _read(self, log: Log) -> dict[str, int]:
         if log not in self._positions:
-            self._positions[log] = read_position(self.cursor, self._follower, log)
+            self.cursor.execute(READ_POSITIONS, (list(self._names), log), prepare=True)
+            self._positions[log] = dict.fromkeys(self._names, 0) | dict(self.cursor)
         return self._positions[log]
 
 
@@ -143,14 +162,19 @@ W = TypeVar("W", bound=PostgresWork)
 
 
 @contextmanager
-def begin_work(store: PostgresEventStore, kind: type[W], follower: str, leadership: Leadership | None) -> Iterator[W]:
+def begin_work(
+    store: PostgresEventStore,
+    kind: Callable[[Cursor[Row], PostgresEventStore, str], W],
+    follower: str,
+    leadership: Leadership | Sequence[Leadership] | None,
+) -> Iterator[W]:
     """One transaction of a process manager, committed at the end; without a leadership anybody may run it.
 
     Raises Deposed, PositionLost, StoreUnavailable: nothing of it is kept then, but for a StoreUnavailable at the very commit.
     """
     with store.database.transaction() as cursor:
         if leadership is not None:
-            _must_lead(cursor, leadership)
+            _must_lead(cursor, (leadership,) if isinstance(leadership, Leadership) else leadership)
         work = kind(cursor, store, follower)
         yield work
         work.move_positions()
@@ -168,18 +192,22 @@ def read_position(cursor: Cursor[Row], follower: str, log: Log, version: int = 1
 
 def move_positions(cursor: Cursor[Row], follower: str, moves: Mapping[Log, tuple[int, int]], version: int = 1) -> None:
     """Log → from where and to where, in one transaction with what came of the events in between. Raises PositionLost."""
-    logs, before, after = list(moves), [start for start, _ in moves.values()], [end for _, end in moves.values()]
+    _move(cursor, {(follower, log): move for log, move in moves.items()}, version)
+
+
+def _move(cursor: Cursor[Row], moves: Mapping[tuple[str, Log], tuple[int, int]], version: int = 1) -> None:
+    followers, logs = [follower for follower, _ in moves], [log for _, log in moves]
+    before, after = [start for start, _ in moves.values()], [end for _, end in moves.values()]
     if 0 in before:
-        cursor.execute(FIRST_POSITIONS, (follower, version, logs))
-    cursor.execute(MOVE_POSITIONS, (logs, before, after, follower, version), prepare=True)
-    if cursor.rowcount != len(logs):
-        raise PositionLost(follower)
+        cursor.execute(FIRST_POSITIONS, (version, followers, logs))
+    cursor.execute(MOVE_POSITIONS, (followers, logs, before, after, version), prepare=True)
+    if cursor.rowcount != len(moves):
+        raise PositionLost(followers[0])
 
 
-def _must_lead(cursor: Cursor[Row], leadership: Leadership) -> None:
-    """The share lock makes a takeover wait until this transaction has ended."""
-    cursor.execute(
-        "SELECT FROM leaders WHERE role = %b AND epoch = %b FOR SHARE", (leadership.role, leadership.epoch), prepare=True
-    )
-    if cursor.rowcount != 1:
-        raise Deposed(leadership.role)
+def _must_lead(cursor: Cursor[Row], leaderships: Sequence[Leadership]) -> None:
+    """The share locks make a takeover wait until this transaction has ended."""
+    roles, epochs = [led.role for led in leaderships], [led.epoch for led in leaderships]
+    cursor.execute(MUST_LEAD, (roles, epochs), prepare=True)
+    if cursor.rowcount != len(leaderships):
+        raise Deposed(roles[0])

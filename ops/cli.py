@@ -65,6 +65,7 @@ def up(
 def run(
     *roles: str,
     autoscale: Annotated[bool | str, Parameter(metavar="MIN:MAX", show_default=False)] = False,
+    regions: Annotated[str, Parameter(metavar="NAME,NAME", show_default=False)] = "",
     delay_ms: float = 0,
     error_rate: float = 0,
     throttle_rate: float = 0,
@@ -81,16 +82,21 @@ def run(
     are due, or will be within 30 s; half as many after 30 s with fewer than
     100. SIGTERM ends them within 35 s.
 
+    A dispatcher leads the regions that no other does, of all or of --regions.
+
     For example:
       ninebell run api projections
       ninebell run worker
       ninebell run worker --autoscale 2:20
+      ninebell run dispatcher --regions asia,oceania
       ninebell run sink --delay-ms 50 --error-rate 0.01
 
     Parameters
     ----------
     autoscale
         At least and at most so many workers, for that role alone; 2:20 without a value.
+    regions
+        The dispatcher's: americas, europe, africa, asia, oceania; all if not given.
     delay_ms
         The sink's, for trials: answers come so late.
     error_rate
@@ -108,7 +114,7 @@ def run(
     if until_stdin_closes:
         end_with_stdin()
     sink = SinkOptions(delay_ms, error_rate, throttle_rate, cut_rate, seed)
-    return run_roles(roles, _settings(), sink, "2:20" if autoscale is True else autoscale or "")
+    return run_roles(roles, _settings(), sink, "2:20" if autoscale is True else autoscale or "", regions)
 
 
 @app.command(name="import")

@@ -22,6 +22,7 @@ from infrastructure.clock import SystemClock
 from infrastructure.database import Row
 from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
+from infrastructure.region_leaders import leaders_heard
 from ops.at_hand import at_hand
 from ops.pausing import paused_now
 from ops.replica_wiring import read_replica
@@ -110,6 +111,18 @@ def _months(parts: Parts) -> Finding:
     return Finding("months", "ok", "the default partition of messages is empty")
 
 
+def _leaders(parts: Parts) -> Finding:
+    """Whoever is stopped in good order hands over: with nothing running at all, nobody is missing."""
+    with parts.database.cursor() as cursor:
+        heard = leaders_heard(cursor)
+    unled = [role for role, found in heard.items() if not found.leads]
+    if not unled:
+        return Finding("leaders", "ok", "planner and every region of the dispatcher have one")
+    if all(found.released for found in heard.values()):
+        return Finding("leaders", "ok", "none: neither a planner nor a dispatcher runs")
+    return Finding("leaders", "warning", f"nobody leads {', '.join(unled)}: does a process run that may?")
+
+
 def _followers(parts: Parts) -> Finding:
     followers = parts.followers.status(parts.clock.now())
     left = [f"{follower.name} has left {follower.parked} alone" for follower in followers if follower.parked]
@@ -169,6 +182,7 @@ LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
     _pooler,
     _clock,
     _months,
+    _leaders,
     _followers,
     _tzdata,
     _channels,

@@ -4,9 +4,8 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,15 +18,16 @@ from application.dispatcher_ports import DispatcherWork, LostSpan
 from application.pause_sending import EVERYTHING, Pause
 from application.ports import Begin
 from application.recover_restored import RecoverRestored, alive, record_loss
+from domain.region import REGIONS
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
-from infrastructure.leader import SILENCE_SECONDS, Elector
+from infrastructure.leader import SILENCE_SECONDS
 from infrastructure.lost_spans import PostgresLostSpans
 from infrastructure.pauses import PostgresPauses
-from infrastructure.work import begin_work
+from infrastructure.region_leaders import RegionLeaders
 from ops.at_hand import at_hand
 from ops.instants import given_instant
 from ops.settings import Settings, WrongSettings
-from ops.wiring import Parts
+from ops.wiring import Parts, of_dispatcher
 
 WHO: Final = "recover"
 LEAD_SECONDS: Final = 10.0
@@ -108,24 +108,20 @@ def _undo() -> None:
 
 def _recovered(parts: Parts, restored_to: datetime, now: datetime) -> Recovered:
     """Under a pause of everything, which stays if this is stopped half way."""
-    with Elector(parts.database, "dispatcher", take_over_at_once=True) as elector:
-        if not elector.wait(LEAD_SECONDS):
+    with RegionLeaders(parts.database, "dispatcher", take_over_at_once=True) as leaders:
+        if not leaders.wait(LEAD_SECONDS, regions=len(REGIONS)):
             raise WrongSettings("a dispatcher has just come to life on this database; stop it before you recover")
         pauses = PostgresPauses(parts.database)
         pauses.begin(
             Pause(EVERYTHING, WHO, f"recover --restored-to {restored_to:%Y-%m-%dT%H:%M:%SZ} must be run to its end", now)
         )
-        begin = partial(_work, parts, elector)
+        begin = of_dispatcher(parts, "dispatcher", leaders.term())
         span = record_loss(begin, restored_to, now)
         in_doubt = _doubted(parts, begin, span)
         PostgresLostSpans(parts.database).end(span, parts.clock.now())
         if any((pause.name, pause.who) == (EVERYTHING, WHO) for pause in pauses.open()):
             pauses.end(Pause(EVERYTHING, WHO, "done", parts.clock.now()))
     return Recovered(span.restored_to, span.found_at, in_doubt, dry_run=False)
-
-
-def _work(parts: Parts, elector: Elector) -> AbstractContextManager[PostgresDispatcherWork]:
-    return begin_work(parts.store, PostgresDispatcherWork, "dispatcher", elector.guard())
 
 
 def _doubted(parts: Parts, begin: Begin[DispatcherWork], span: LostSpan) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Final, Literal
@@ -14,6 +14,7 @@ import structlog
 from api.app import HEALTH, ROUTES
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
+from domain.region import REGIONS
 from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
 from infrastructure.postgres_cluster import PostgresNotStarted
@@ -63,10 +64,11 @@ def run(
     sink: SinkOptions,
     ready: Callable[[Parts, str | None], None] = lambda _parts, _key: None,
     worker: Worker = run_worker,
+    regions: Sequence[str] = REGIONS,
 ) -> None:
     """Blocks until SIGINT or SIGTERM, then stops every role cleanly. `ready` is called once, with the API key if one was made.
 
-    `worker` is what runs as the role of that name.
+    `worker` is what runs as the role of that name; a dispatcher leads none but these `regions`.
 
     Raises one of FATAL.
     """
@@ -80,7 +82,7 @@ def run(
         installation = held.enter_context(opened(settings, owner=owner))
         parts = build(settings, installation, name=" ".join(roles), alone=owner)
         held.callback(parts.database.close)
-        _asyncio_run(lambda stop: _run_all(roles, parts, listeners, sink, ready, worker, stop))
+        _asyncio_run(lambda stop: _run_all(roles, parts, listeners, sink, ready, worker, regions, stop))
 
 
 async def _run_all(
@@ -90,6 +92,7 @@ async def _run_all(
     sink: SinkOptions,
     ready: Callable[[Parts, str | None], None],
     worker: Worker,
+    regions: Sequence[str],
     stop: Stop,
 ) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "role"))
@@ -113,7 +116,7 @@ async def _run_all(
             group.create_task(_give_up_a_lost_database(parts, stop))
         with parts:
             connecting = group.create_task(_bus_connected(parts, stop))  # who needs no broker does not wait for it
-            running = _running(parts, sink, listeners, worker, stop, callers_gone)
+            running = _running(parts, sink, listeners, worker, regions, stop, callers_gone)
             tasks = {role: group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"}
             ready(parts, key)
             await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
@@ -123,12 +126,18 @@ async def _run_all(
 
 
 def _running(
-    parts: Parts, sink: SinkOptions, listeners: dict[str, socket.socket], worker: Worker, stop: Stop, callers_gone: Stop
+    parts: Parts,
+    sink: SinkOptions,
+    listeners: dict[str, socket.socket],
+    worker: Worker,
+    regions: Sequence[str],
+    stop: Stop,
+    callers_gone: Stop,
 ) -> dict[RoleName, Callable[[], Coroutine[Any, Any, None]]]:
     return {
         "projections": lambda: asyncio.to_thread(run_projections, parts, stop),
         "planner": lambda: asyncio.to_thread(run_planner, parts, stop),
-        "dispatcher": lambda: run_dispatcher(parts, stop),
+        "dispatcher": lambda: run_dispatcher(parts, stop, regions),
         "worker": lambda: worker(parts, stop),
         "sink": lambda: run_sink(parts.settings.data_dir / "sink.jsonl", sink, listeners["sink"], callers_gone),
     }

@@ -4,13 +4,12 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from application.delivery_ports import BusUnavailable
 from application.ports import Deposed, PositionLost, StoreUnavailable
-from infrastructure.leader import Elector
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -71,7 +70,17 @@ class Pause:
         return seconds
 
 
-def lead(role: str, elector: Elector, begin: Callable[[], Step], rest: Callable[[], object], stop: threading.Event) -> None:
+class Leads(Protocol):
+    """Who knows whether this process leads."""
+
+    @property
+    def leadership(self) -> object | None: ...
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether it does, waiting for it if need be."""
+
+
+def lead(role: str, elector: Leads, begin: Callable[[], Step], rest: Callable[[], object], stop: threading.Event) -> None:
     """While this process leads: step, and rest whenever there is no more to do. Outages are waited out.
 
     `begin` makes the step afresh for every term and after every failure, as nothing it remembers may hold any more.
@@ -94,7 +103,7 @@ def lead(role: str, elector: Elector, begin: Callable[[], Step], rest: Callable[
 
 
 async def lead_async(
-    role: str, elector: Elector, begin: Callable[[], AsyncStep], rest: Callable[[], Awaitable[object]], stop: Stop
+    role: str, elector: Leads, begin: Callable[[], AsyncStep], rest: Callable[[], Awaitable[object]], stop: Stop
 ) -> None:
     """The same on the event loop."""
     pause, step = Pause(role), None

@@ -7,6 +7,7 @@ from typing import Final, get_args
 
 from rich.console import Console
 
+from domain.region import REGIONS
 from ops.logs import configure_logs
 from ops.roles import ROLES, RoleName, Worker, run
 from ops.run_worker import run_worker
@@ -57,10 +58,14 @@ def _myself() -> str:
     return sys.argv[0] if Path(sys.argv[0]).name == "ninebell" else "ninebell"
 
 
-def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, autoscale: str = "") -> int:
-    """Some of the roles; `autoscale` is MIN:MAX, of worker processes in place of a worker here. Raises WrongSettings."""
+def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, autoscale: str = "", regions: str = "") -> int:
+    """Some of the roles. Raises WrongSettings.
+
+    `autoscale` is MIN:MAX, of worker processes in place of a worker here, `regions` those of the dispatcher, all if empty.
+    """
     chosen = _chosen(roles, settings)
     worker = _supervisor(autoscale, chosen) if autoscale else run_worker
+    led = _regions(regions, chosen)
     configure_logs()
 
     def ready(_parts: Parts, key: str | None) -> None:
@@ -68,7 +73,7 @@ def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, aut
             print(f"API key, shown this once: {key}")
         print(f"running: {' '.join(chosen)}", flush=True)
 
-    run(chosen, settings, owner=False, sink=sink, ready=ready, worker=worker)
+    run(chosen, settings, owner=False, sink=sink, ready=ready, worker=worker, regions=led)
     return 0
 
 
@@ -78,6 +83,15 @@ def _supervisor(autoscale: str, chosen: tuple[RoleName, ...]) -> Worker:
     if chosen != ("worker",):
         raise WrongSettings("--autoscale is for the role worker alone: ninebell run worker --autoscale 2:20")
     return partial(supervisor.autoscale, bounds=supervisor.bounds_of(autoscale))
+
+
+def _regions(named: str, chosen: tuple[RoleName, ...]) -> tuple[str, ...]:
+    regions = tuple(dict.fromkeys(named.replace(",", " ").split()))
+    if unknown := [region for region in regions if region not in REGIONS]:
+        raise WrongSettings(f"{unknown[0]!r} is no region; there are: {' '.join(REGIONS)}")
+    if regions and "dispatcher" not in chosen:
+        raise WrongSettings("--regions is for the role dispatcher: ninebell run dispatcher --regions asia,oceania")
+    return regions or REGIONS
 
 
 def _chosen(roles: tuple[str, ...], settings: Settings) -> tuple[RoleName, ...]:

@@ -1,13 +1,13 @@
 """Composition root: with `ops/worker_wiring.py` it names the concrete classes. Built plainly, top to bottom, on no network."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from threading import Event
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from uuid_utils.compat import uuid7
@@ -46,6 +46,7 @@ from infrastructure.planner_tables import PostgresPlannerWork
 from infrastructure.projector import NewerTables, Projector
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.read_model_rebuild import Rebuild
+from infrastructure.region_leaders import Term
 from infrastructure.schema import migrate
 from infrastructure.shared_tail import SharedTail
 from infrastructure.story_search import PostgresStories
@@ -225,21 +226,21 @@ def reading(keyring: Keyring, database: Database) -> Iterator[tuple[Cursor, Seal
 
 
 def planner(parts: Parts, elector: Elector) -> Planner:
-    return Planner(_begin(parts, PostgresPlannerWork, "planner", elector), parts.types)
+    return Planner(lambda: begin_work(parts.store, PostgresPlannerWork, "planner", elector.guard()), parts.types)
 
 
-def dispatcher(parts: Parts, elector: Elector) -> Dispatcher:
-    return Dispatcher(_begin(parts, PostgresDispatcherWork, "dispatcher", elector), parts.types, parts.channels, uuid7)
+def dispatcher(parts: Parts, term: Term) -> Dispatcher:
+    return Dispatcher(of_dispatcher(parts, "dispatcher", term), parts.types, parts.channels, uuid7)
 
 
-def publisher(parts: Parts, elector: Elector) -> Publisher:
-    begin = _begin(parts, PostgresDispatcherWork, "publisher", elector)
+def publisher(parts: Parts, term: Term) -> Publisher:
+    begin = of_dispatcher(parts, "publisher", term)
     return Publisher(begin, parts.bus, bus_starts_empty=parts.settings.amqp_url is None)
 
 
-def recovery(parts: Parts, elector: Elector) -> Recovery:
+def recovery(parts: Parts, term: Term) -> Recovery:
     return Recovery(
-        _begin(parts, PostgresDispatcherWork, "recovery", elector),
+        of_dispatcher(parts, "recovery", term),
         parts.types,
         parts.channels,
         uuid7,
@@ -248,12 +249,12 @@ def recovery(parts: Parts, elector: Elector) -> Recovery:
     )
 
 
-def retry_parked(parts: Parts, elector: Elector) -> RetryParked:
-    return RetryParked(_begin(parts, PostgresDispatcherWork, "dispatcher", elector), parts.types, parts.channels)
+def retry_parked(parts: Parts, term: Term) -> RetryParked:
+    return RetryParked(of_dispatcher(parts, "dispatcher", term), parts.types, parts.channels)
 
 
-def repeat_doubt(parts: Parts, elector: Elector) -> RepeatDoubt:
-    return RepeatDoubt(_begin(parts, PostgresDispatcherWork, "doubt", elector), parts.types, parts.channels, uuid7)
+def repeat_doubt(parts: Parts, term: Term) -> RepeatDoubt:
+    return RepeatDoubt(of_dispatcher(parts, "doubt", term), parts.types, parts.channels, uuid7)
 
 
 def rebuild_of(parts: Parts, name: str, stop: Event, watch: Watch, processes: int | None = None) -> Rebuild:
@@ -266,8 +267,10 @@ def channel_plan(settings: Settings) -> ChannelPlan:
     return ChannelPlan([channel.traits for channel in settings.channels_in_use], by_type)
 
 
-def _begin(parts: Parts, kind: type[Any], follower: str, elector: Elector) -> Callable[[], AbstractContextManager[Any]]:
-    return lambda: begin_work(parts.store, kind, follower, elector.guard())
+def of_dispatcher(parts: Parts, follower: str, term: Term) -> Begin[PostgresDispatcherWork]:
+    """Works of one of the dispatcher's followers, in the regions led."""
+    kind = partial(PostgresDispatcherWork, regions=term.regions)
+    return lambda: begin_work(parts.store, kind, follower, term.guard())
 
 
 def _database_time(database: Database) -> datetime:

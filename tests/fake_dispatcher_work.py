@@ -191,9 +191,10 @@ class FakeDispatcherWork:
             if known is None or known.version <= row.version:
                 self._memory.due[row.message_id] = row
 
-    def drop_due(self, message_ids: Sequence[UUID]) -> None:
-        for message_id in message_ids:
-            self._memory.due.pop(message_id, None)
+    def drop_due(self, up_to_versions: Mapping[UUID, int]) -> None:
+        for message_id, version in up_to_versions.items():
+            if (known := self._memory.due.get(message_id)) and known.version <= version:
+                del self._memory.due[message_id]
 
     def reroute(self, routes: Sequence[Route], channels: Sequence[str], usual: Route) -> None:
         by_type = {route.message_type: route for route in routes}

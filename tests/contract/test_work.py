@@ -71,7 +71,7 @@ def test_of_two_runners_at_one_position_one_loses_it_and_all_it_did(store: Postg
             fast.followed("users", fast.follow("users", 10).position)
     # the slow one goes on where it stood, in a transaction of its own
     with pytest.raises(PositionLost), begin_work(store, PostgresWork, "planner", None) as slow:
-        slow._positions["users"] = 0
+        slow._positions["users"] = {"planner": 0}
         slow.append([of_message(birthday_of(ada), 0, scheduled())], CLI, NOW)
         slow.followed("users", position)
     assert store.head().messages == 0

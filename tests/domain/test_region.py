@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.region import REGIONS, region_of
+from domain.region import REGIONS, region_of, seen_to_by
 from domain.timezones import NAMES
 
 
@@ -36,6 +36,10 @@ from domain.timezones import NAMES
 )
 def test_a_zones_mail_goes_through(timezone: str, region: str) -> None:
     assert region_of(timezone) == region
+
+
+def test_what_is_no_region_is_seen_to_all_the_same() -> None:
+    assert [seen_to_by(region) for region in ("asia", "atlantis", "")] == ["asia", "europe", "europe"]
 
 
 def test_no_zone_is_without_a_region() -> None:

@@ -57,7 +57,7 @@ def in_flight(database: str) -> int:
 
 
 def leaders_bumps(database: str) -> int:
-    return one(database, "SELECT counter FROM ninebell.leader_bumps WHERE role = 'dispatcher'")
+    return one(database, "SELECT counter FROM ninebell.leader_bumps WHERE role = 'dispatcher/europe'")
 
 
 def one(database: str, query: str) -> int:

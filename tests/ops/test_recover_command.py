@@ -120,8 +120,8 @@ def test_the_counters_are_those_of_workers_and_of_a_dispatcher_that_leads(desk: 
     desk.bump(WORKER, 3)
     with desk.store.database.connect() as connection:
         insert = "INSERT INTO leader_bumps (role, epoch, counter, released) VALUES (%s, 4, 5, %s)"
-        connection.cursor().executemany(insert, [("dispatcher", False), ("planner", False)])
-    assert counters() == {("worker", WORKER[0], str(WORKER[1])): 3, ("dispatcher", "", "4"): 5}
+        connection.cursor().executemany(insert, [("dispatcher/asia", False), ("planner", False)])
+    assert counters() == {("worker", WORKER[0], str(WORKER[1])): 3, ("dispatcher/asia", "", "4"): 5}
     with desk.store.database.connect() as connection:
         connection.execute("UPDATE leader_bumps SET released = true")
     assert len(counters()) == 1

@@ -1,0 +1,164 @@
+"""Does every message go out once, whoever leads which region, however far each has read?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count, product
+from uuid import UUID, uuid4
+
+import pytest
+
+from application.channel_plan import ChannelPlan
+from application.delivery_ports import SendCommand
+from application.dispatch_messages import Dispatcher
+from application.ports import Deposed
+from application.publish_dispatches import Publisher
+from domain.event import Event
+from domain.region import REGIONS
+from domain.scheduled_message import MessageCancelled, MessageReinstated, MessageRescheduled, SendRequested
+from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.followers import Followers
+from infrastructure.region_leaders import RegionLeaders, leaders_heard
+from infrastructure.work import begin_work
+from tests.application.dispatch_stories import BEFORE, DUE, SINK, TYPES, message, repeated, run, scheduled
+from tests.dispatcher_desks import PostgresDesk, open_desk
+
+LONDON, TOKYO, LIMA = "Europe/London", "Asia/Tokyo", "America/Lima"
+PLAN = ChannelPlan((SINK,))
+EAST, WEST = ("asia", "oceania"), ("europe", "africa", "americas")
+
+
+@pytest.fixture
+def desk(migrated_database: str) -> Iterator[PostgresDesk]:
+    with open_desk(migrated_database) as desk:
+        yield desk
+
+
+def leading(desk: PostgresDesk, regions: Sequence[str]) -> Dispatcher:
+    kind = partial(PostgresDispatcherWork, regions=regions)
+    return Dispatcher(lambda: begin_work(desk.store, kind, "dispatcher", None), TYPES, PLAN, uuid4)
+
+
+def moved(timezone: str) -> MessageRescheduled:
+    return MessageRescheduled(**repeated(timezone), reason="zone_moved", rule="plain", tzdata="2026f")
+
+
+def cancelled(timezone: str) -> MessageCancelled:
+    return MessageCancelled(**repeated(timezone), reason="suppressed")
+
+
+def reinstated(timezone: str) -> MessageReinstated:
+    return MessageReinstated(**repeated(timezone), reason="", rule="plain", tzdata="2026f")
+
+
+def sent(desk: PostgresDesk, number: int) -> int:
+    return sum(isinstance(event, SendRequested) for event in desk.events("messages", message(number)))
+
+
+def rows(desk: PostgresDesk) -> int:
+    with desk.begin() as work:
+        return work.due_count()
+
+
+Told = Callable[[int], list[Event]]
+
+
+@pytest.mark.parametrize(
+    ("told", "requests"),
+    [
+        (lambda n: [scheduled(n, TOKYO), moved(LONDON)], 1),
+        (lambda n: [scheduled(n, LONDON), moved(TOKYO), moved(LONDON)], 1),
+        (lambda n: [scheduled(n, TOKYO), cancelled(TOKYO), reinstated(LONDON)], 1),
+        (lambda n: [scheduled(n, LONDON), moved(TOKYO), cancelled(TOKYO)], 0),
+    ],
+    ids=["moved", "there-and-back", "reinstated-elsewhere", "cancelled-elsewhere"],
+)
+def test_a_message_between_two_regions_goes_out_once(desk: PostgresDesk, told: Told, requests: int) -> None:
+    """Whichever of the two has read how far when each thing happens, and whichever catches up first."""
+    shards = [leading(desk, EAST), leading(desk, WEST)]
+    earlier = len(told(0)) - 1
+    for number, (west_first, *reads) in enumerate(product((True, False), repeat=1 + 2 * earlier), start=1):
+        for version, event in enumerate(told(number)):
+            desk.write("messages", message(number), version, event)
+            for shard, does in zip(shards, reads[2 * version : 2 * version + 2], strict=False):
+                if does:
+                    run(shard, BEFORE)
+        for now in (BEFORE, DUE, DUE):
+            for shard in reversed(shards) if west_first else shards:
+                run(shard, now)
+        assert (sent(desk, number), rows(desk)) == (requests, 0), (west_first, reads)
+
+
+def test_regions_are_parted_and_joined_wherever_each_stands(desk: PostgresDesk) -> None:
+    numbers = count(1)
+
+    def write(*zones: str) -> None:
+        for zone in zones:
+            desk.write("messages", message(number := next(numbers)), 0, scheduled(number, zone))
+
+    write(LONDON, TOKYO, LIMA)
+    run(leading(desk, REGIONS), BEFORE)
+    write(LONDON, TOKYO, LIMA)
+    run(leading(desk, ["asia"]), DUE)
+    assert [sent(desk, number) for number in range(1, 7)] == [0, 1, 0, 0, 1, 0]
+    write(LONDON, TOKYO, LIMA)
+    run(leading(desk, ["americas"]), DUE)
+    write(LONDON, TOKYO, LIMA)
+    [standing] = [one for one in Followers(desk.store).status(DUE) if one.name == "dispatcher"]
+    assert standing.lag_events > 0, "the slowest region counts"
+    run(leading(desk, REGIONS), DUE)
+    run(leading(desk, REGIONS), DUE)  # and reads what it has requested itself
+    assert [sent(desk, number) for number in range(1, 13)] == [1] * 12
+    [standing] = [one for one in Followers(desk.store).status(DUE) if one.name == "dispatcher"]
+    assert (standing.lag_events, rows(desk)) == (0, 0)
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"sink": 12}
+
+
+class Heard:
+    """A bus that only listens."""
+
+    def __init__(self) -> None:
+        self.ids: list[UUID] = []
+
+    async def publish(self, commands: Sequence[SendCommand]) -> None:
+        self.ids += [command.dispatch_id for command in commands]
+
+
+async def test_what_a_region_requests_is_published_by_its_leader_alone(desk: PostgresDesk) -> None:
+    for number, zone in enumerate((LONDON, TOKYO, LIMA), start=1):
+        desk.write("messages", message(number), 0, scheduled(number, zone))
+    run(leading(desk, REGIONS), DUE)
+    heard = []
+    for regions in (EAST, WEST, REGIONS):
+        bus, kind = Heard(), partial(PostgresDispatcherWork, regions=regions)
+        begin = lambda kind=kind: begin_work(desk.store, kind, "publisher", None)  # noqa: E731
+        publisher = Publisher(begin, bus, bus_starts_empty=False)  # type: ignore[arg-type]
+        while await publisher.step(DUE):
+            pass
+        heard.append(len(bus.ids))
+    assert heard == [1, 2, 0]
+
+
+def test_each_region_has_one_leader_and_a_standby_takes_what_is_let_go(desk: PostgresDesk) -> None:
+    database = desk.store.database
+    east, everywhere = RegionLeaders(database, "dispatcher", EAST), RegionLeaders(database, "dispatcher")
+    east.step(0.0)
+    everywhere.step(0.0)
+    assert (east.term().regions, everywhere.term().regions) == (EAST, ("americas", "europe", "africa"))
+    before = everywhere.term()
+    east.stop()
+    with database.cursor() as cursor:
+        assert [role for role, heard in leaders_heard(cursor).items() if not heard.leads] == [
+            "planner",
+            "dispatcher/asia",
+            "dispatcher/oceania",
+        ]
+    everywhere.step(1.0)
+    assert everywhere.term().regions == REGIONS
+    with pytest.raises(Deposed):
+        before.guard()
+    with pytest.raises(Deposed):
+        east.term()
+    RegionLeaders(database, "dispatcher", ["asia"], take_over_at_once=True).step(2.0)
+    with pytest.raises(Deposed), begin_work(desk.store, PostgresDispatcherWork, "dispatcher", everywhere.term().guard()):
+        pass
