@@ -9,7 +9,7 @@ LOCK := $(UV) --no-config pip compile --quiet --universal --generate-hashes --no
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST_OPTIONS ?=
 
-.PHONY: help run test check bench prove chaos lock clean broker
+.PHONY: help run test check bench prove chaos cluster lock clean broker
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ prove: .venv/dev.stamp  ## prove the calendar in full, going on where it was sto
 chaos: .venv/dev.stamp broker  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
 	@sh tests/chaos/libfaketime.sh
 	@$(BIN)/python -m tests.chaos --fault '$(FAULT)' --seed '$(SEED)'
+
+cluster: .venv/dev.stamp  ## nine machines as network namespaces, a broker node and a dispatcher killed (Linux, root)
+	@$(BIN)/python -m tests.cluster
 
 lock:  ## resolve the newest versions into the lock files (needs uv)
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt

@@ -39,11 +39,19 @@ class Answer(Struct, frozen=True):
 class Program:
     """One process. Whatever it prints goes into two files, which are read again and again while it runs."""
 
-    def __init__(self, words: tuple[str, ...], environment: dict[str, str], printed: Path, module: str = "ops.cli") -> None:
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        environment: dict[str, str],
+        printed: Path,
+        module: str = "ops.cli",
+        within: tuple[str, ...] = (),
+    ) -> None:
+        """`within` is the command that another is started by: on another machine, say."""
         self.words = words
         self._out, self._err = printed.with_suffix(".out"), printed.with_suffix(".err")
         with self._out.open("xb") as out, self._err.open("xb") as err:
-            command = [sys.executable, "-m", module, *words]
+            command = [*within, sys.executable, "-m", module, *words]
             self._process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
     @property
@@ -103,6 +111,7 @@ class Site:
         self._numbers = count(1)
         self._running: list[Program] = []
         self.api_port, self.sink_port = free_port(), free_port()
+        self.api_host = self.sink_host = "127.0.0.1"
         self.environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "NINEBELL_DATA_DIR": str(self.data_dir),
@@ -123,8 +132,15 @@ class Site:
 
     def start(self, *words: str, module: str = "ops.cli", **environment: str) -> Program:
         """`ninebell WORDS` as a process of its own, going on beside the test; an empty value takes a setting away."""
+        return self._start(words, environment, module=module)
+
+    def start_within(self, within: tuple[str, ...], *words: str) -> Program:
+        """The same, by another command: on another machine, say."""
+        return self._start(words, {}, within=within)
+
+    def _start(self, words: tuple[str, ...], environment: dict[str, str], **how: Any) -> Program:
         told = {name: value for name, value in {**self.environment, **environment}.items() if value}
-        program = Program(words, told, self._printed / f"{next(self._numbers):02}-{words[0]}", module)
+        program = Program(words, told, self._printed / f"{next(self._numbers):02}-{words[0]}", **how)
         self._running.append(program)
         return program
 
@@ -146,7 +162,7 @@ class Site:
         """What the API answers. Raises OSError where nobody listens."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {key}", **({"Content-Type": media} if content else {})}
-        return asked(self.api_port, method, path, content, headers)
+        return asked(self.api_port, method, path, content, headers, self.api_host)
 
     def ready(self, program: Program) -> None:
         """Once the API of this process says that it is."""
@@ -162,7 +178,7 @@ class Site:
 
     def stats(self) -> dict[str, int]:
         """How many calls, keys and repeats the sink has seen."""
-        stats: dict[str, int] = asked(self.sink_port, "GET", "/sink/stats", b"", {}).body
+        stats: dict[str, int] = asked(self.sink_port, "GET", "/sink/stats", b"", {}, self.sink_host).body
         return stats
 
     def until_sent(self, keys: int, seconds: float = PATIENCE_SECONDS) -> None:
@@ -190,9 +206,9 @@ def until(what: str, found: Callable[[], T], seconds: float = PATIENCE_SECONDS, 
     return value
 
 
-def asked(port: int, method: str, path: str, content: bytes, headers: dict[str, str]) -> Answer:
-    """What a server of this machine answers. Raises OSError where nobody does, or not to the end."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+def asked(port: int, method: str, path: str, content: bytes, headers: dict[str, str], host: str = "127.0.0.1") -> Answer:
+    """What a server answers. Raises OSError where nobody does, or not to the end."""
+    connection = HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, content or None, headers)
         response = connection.getresponse()

@@ -1,0 +1,1 @@
+"""Several machines on one: each a network namespace."""
