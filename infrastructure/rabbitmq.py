@@ -41,8 +41,8 @@ class RabbitBus:
         self._url = url
         self._confirm_seconds: Final = confirm_seconds
         self.exchange: Final = exchange
-        self._publishing: AbstractRobustConnection | None = None
-        self._consuming: AbstractRobustConnection | None = None
+        self._publishing: ClusterConnection | None = None
+        self._consuming: ClusterConnection | None = None
         self._outlet: Outlet | None = None
         self._consumers: set[RabbitConsumer] = set()
         self._trouble = "no answer"
@@ -108,12 +108,12 @@ class RabbitBus:
                 await link.close()
         self._publishing = self._consuming = self._outlet = None
 
-    def _inlet(self) -> AbstractRobustConnection:
+    def _inlet(self) -> ClusterConnection:
         if self._consuming is None:
             raise BusUnavailable(f"no connection to {address(self._url)}")
         return self._consuming
 
-    async def _dial(self, name: str) -> AbstractRobustConnection:
+    async def _dial(self, name: str) -> ClusterConnection:
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             connection = ClusterConnection(urls_of(self._url), client_properties={"connection_name": name})

@@ -1,5 +1,6 @@
 """How does a connection to a cluster come back when the node that it led to is gone?"""
 
+import asyncio
 from collections.abc import Sequence
 from random import randrange
 from typing import Any, Final
@@ -9,6 +10,8 @@ from aio_pika.connection import make_url
 from yarl import URL
 
 RECONNECT_SECONDS: Final = 1
+RESTORE_SECONDS: Final = 30.0  # a busy node takes some for its quorum queues
+CLOSE_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 5  # aiormq notices a connection gone silent after three and a bit of them
 
 
@@ -31,6 +34,20 @@ class ClusterConnection(RobustConnection):
     @url.setter
     def url(self, _: URL) -> None:
         """The base sets what it was made with; there are several."""
+
+    async def _on_connected(self) -> None:
+        """Everything is declared again: by a cluster that has just lost a node, now and then for ever."""
+        try:
+            async with asyncio.timeout(RESTORE_SECONDS):
+                await super()._on_connected()
+        except TimeoutError:
+            await self.give_up()
+            raise
+
+    async def give_up(self) -> None:
+        """A node that keeps its connection alive and answers nothing on it: the next attempt goes to another."""
+        if self.transport is not None:
+            await asyncio.wait([asyncio.ensure_future(self.transport.connection.close())], timeout=CLOSE_SECONDS)
 
     def __str__(self) -> str:
         """For aio_pika's own log, which would read `url`."""

@@ -7,11 +7,13 @@ from contextlib import suppress
 from typing import Final, Self
 
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError, DeliveryError
 
 from application.delivery_ports import SendCommand
+from infrastructure import rabbitmq_connection
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
+from infrastructure.rabbitmq_connection import ClusterConnection
 from infrastructure.rabbitmq_topology import declare_exchange, declare_queues
 
 REOPEN_SECONDS: Final = 1.0
@@ -26,7 +28,7 @@ class RabbitConsumer:
 
     def __init__(
         self,
-        connection: AbstractRobustConnection,
+        connection: ClusterConnection,
         exchange: str,
         send_channel: str,
         share: int,
@@ -75,7 +77,11 @@ class RabbitConsumer:
             await self._connection.ready()
             try:
                 self._channel = self._connection.channel()
-                return await self._subscribe(self._channel)
+                async with asyncio.timeout(rabbitmq_connection.RESTORE_SECONDS):
+                    return await self._subscribe(self._channel)
+            except TimeoutError:
+                log.warning("no answer about %s, trying again at another node", self._send_channel)
+                await self._connection.give_up()
             except CONNECTION_EXCEPTIONS as error:
                 log.warning("could not subscribe to %s, trying again: %s", self._send_channel, type(error).__name__)
             await self._close_channel()

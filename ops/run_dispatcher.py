@@ -7,10 +7,14 @@ from functools import partial
 from threading import Thread
 from typing import Final
 
+import structlog
+
 from domain.region import REGIONS
 from infrastructure.region_leaders import RegionLeaders
 from ops.running import REST_SECONDS, Stop, lead, lead_async
 from ops.wiring import Parts, dispatcher, publisher, recovery, repeat_doubt, retry_parked
+
+log = structlog.get_logger()
 
 LOOK_FOR_DEAD_SECONDS: Final = 1.0
 LOOK_FOR_DOUBT_SECONDS: Final = 1.0  # it is repeated ten seconds later
@@ -80,6 +84,8 @@ async def _publish(parts: Parts, leaders: RegionLeaders, stop: Stop) -> None:
             nonlocal waits
             more = await mine.step(parts.clock.now())
             waits = mine.back_off_seconds
+            if waits:
+                log.warning("waiting", role="publisher", missing="broker", pause_seconds=waits)
             return more
 
         return step

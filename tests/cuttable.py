@@ -20,6 +20,7 @@ class Wire:
         self._flows = asyncio.Event()
         self._flows.set()
         self._stranded: list[asyncio.Event] = []
+        self._deaf, self.deafened = False, asyncio.Semaphore(0)
         self.url = ""
 
     def cut(self) -> None:
@@ -42,13 +43,20 @@ class Wire:
         for flows in (self._flows, *self._stranded):
             flows.set()
 
+    def deafen(self, *, deaf: bool = True) -> None:
+        """To new conversations only the AMQP connection as such is answered, heartbeats and all; nothing on its channels."""
+        self._deaf = deaf
+
     async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         flows = self._flows
+        there = self._pass_channel_0 if self._deaf else self._pass
+        if self._deaf:
+            self.deafened.release()
         far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
         mine = {writer, far_writer}
         self._writers |= mine
         try:
-            await asyncio.gather(self._pass(reader, far_writer, flows), self._pass(far_reader, writer, flows))
+            await asyncio.gather(there(reader, far_writer, flows), self._pass(far_reader, writer, flows))
         finally:
             self._writers -= mine
             for each in mine:
@@ -61,6 +69,17 @@ class Wire:
                 writer.write(part)
                 await writer.drain()
         await flows.wait()  # the end of a conversation is news, too
+        writer.close()
+
+    async def _pass_channel_0(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: asyncio.Event) -> None:
+        """After the protocol header, frames of type, channel, size, payload and an end (AMQP 0-9-1, 2.3.5)."""
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(await reader.readexactly(8))
+            while True:
+                head = await reader.readexactly(7)
+                rest = await reader.readexactly(int.from_bytes(head[3:7], "big") + 1)
+                if head[1:3] == b"\0\0":
+                    writer.write(head + rest)
         writer.close()
 
     def address(self, port: int) -> str:

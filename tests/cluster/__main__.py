@@ -6,6 +6,7 @@ Nine network namespaces: PostgreSQL and its replica, three nodes of RabbitMQ, th
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout, suppress
@@ -59,6 +60,7 @@ class Asking:
 
 def main() -> int:
     """0 if all were sent, each once, and every query was answered; what the processes said is shown otherwise."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # all that was started is ended, too
     said = StringIO()
     try:
         with redirect_stdout(said):

@@ -12,7 +12,7 @@ import pytest
 
 from application.delivery_ports import BusUnavailable
 from domain.region import REGIONS
-from infrastructure import rabbitmq_consumer
+from infrastructure import rabbitmq_connection, rabbitmq_consumer
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.rabbitmq_topology import DELIVERY_LIMIT
 from tests.conftest import broker_or_fail
@@ -143,6 +143,26 @@ async def test_who_knows_several_nodes_goes_on_at_another(amqp_url: str) -> None
                 await publish_at_last(bus, [after := command()])
                 while await taken(consumer, 1) != [after]:  # what was cut off may come twice
                     pass
+
+
+async def test_a_node_that_answers_nothing_but_heartbeats_is_given_up(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq_connection, "RESTORE_SECONDS", 0.5)
+    async with (
+        wire_to(amqp_url) as wire,
+        rabbit_bus(wire.url, admin_url=amqp_url) as bus,
+        aclosing(bus.consume("mail", 5)) as consumer,
+    ):
+        await bus.publish([command()])
+        await taken(consumer, 1)
+        wire.deafen()
+        wire.cut()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await wire.deafened.acquire()
+            await wire.deafened.acquire()  # both connections stand again
+        wire.deafen(deaf=False)
+        await publish_at_last(bus, [after := command()])
+        while await taken(consumer, 1) != [after]:  # what was cut off may come twice
+            pass
 
 
 async def test_a_queue_deleted_under_us_costs_one_refusal(amqp_url: str) -> None:
