@@ -11,7 +11,9 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from domain.message_id import message_id
+from domain.region import REGIONS
 from infrastructure.database import Database
+from infrastructure.leader import Elector
 from infrastructure.partitions import ensure_partitions, strays
 from infrastructure.schema import MIGRATIONS, SchemaTooNew, migrate
 from tests.store_stage import CLI, NOW, of_message, open_store, scheduled
@@ -43,6 +45,24 @@ def test_a_database_of_a_newer_ninebell_is_refused(database: str) -> None:
         connection.execute("INSERT INTO ninebell.schema_migrations (number, name) VALUES (9999, '9999_the_future.sql')")
     with pytest.raises(SchemaTooNew, match="9999"):
         migrate(database)
+
+
+def test_regions_go_on_where_the_one_dispatcher_had_read_to_and_it_leads_no_more(database: str, tmp_path: Path) -> None:
+    for file in MIGRATIONS.glob("*.sql"):
+        if file.name < "0023":
+            (tmp_path / file.name).write_text(file.read_text())
+    migrate(database, tmp_path)
+    with psycopg.connect(database, autocommit=True, options="-c search_path=ninebell") as connection:
+        connection.execute("INSERT INTO positions VALUES ('dispatcher', 'messages', 1, 7), ('planner', 'users', 1, 9)")
+        connection.execute("INSERT INTO leaders VALUES ('dispatcher', 4)")
+        connection.execute("INSERT INTO leader_bumps VALUES ('dispatcher', 4, 11, false)")
+        migrate(database)
+        found: dict[str, int] = dict(connection.execute("SELECT follower, position FROM positions").fetchall())
+    assert found == {"planner": 9} | {f"dispatcher/{region}": 7 for region in REGIONS}
+    with Database(database, application_name="test") as pool:
+        of_before = Elector(pool, "dispatcher")
+        assert [of_before.step(at) for at in (0.0, 100.0, 200.0)] == [None, None, None]
+        assert Elector(pool, "dispatcher/asia").step(0.0) is not None
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(database: str, tmp_path: Path) -> None:
