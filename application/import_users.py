@@ -167,6 +167,8 @@ def _apply(
             report.rejected += len(unreadable)
             people = [person for person in people if person not in unreadable]
             continue
+        if any(stream.state and stream.state.erased for stream in streams.values()):
+            continue  # since the first look: at the next their external IDs say so, too
         decided = [_decide(person, streams[id_]) for person, id_ in zip(people, ids, strict=True)]
         lost = frozenset() if options.dry_run else _append(decided, ids, streams, options.readmit, store, origin, now)
         for index, events in enumerate(decided):
