@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 
 from msgspec import Struct
 from prometheus_client import Gauge
-from psycopg.errors import QueryCanceled
+from psycopg.errors import QueryCanceled, UndefinedColumn, UndefinedTable
 from psycopg_pool import PoolTimeout
 
 from application.ports import StoreUnavailable
@@ -96,7 +96,8 @@ class ReadReplica:
         """The same query on the replica; on the primary's few connections where that fails or is not to be asked.
 
         A query that the standby cancelled, since what it must apply came in between, is asked again here. One that took too
-        long, or found no connection free, is not: it would only carry the load over. Raises StoreUnavailable.
+        long, or found no connection free, is not: it would only carry the load over. One about tables or columns that a new
+        version has made, and that are still on their way there, is. Raises StoreUnavailable.
         """
         if not self.trouble:
             try:
@@ -105,6 +106,8 @@ class ReadReplica:
                 self._look_now.set()
                 if isinstance(error.__cause__, QueryCanceled | PoolTimeout) and not self.trouble:
                     raise
+            except (UndefinedTable, UndefinedColumn):
+                self._look_now.set()
         STOOD_IN.inc()
         return here()
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from psycopg import Connection
+from psycopg.errors import UndefinedTable
 from starlette.testclient import TestClient
 
 from api.app import make_app
@@ -168,6 +169,23 @@ def test_a_query_that_the_standby_cancels_is_answered_by_the_primary(pair: Pair)
         assert pair.replica.first(there, lambda: "primary") == "primary"
         dropping.join()
         assert said == ["SerializationFailure"]
+
+
+def test_what_a_new_version_has_just_made_is_asked_of_the_primary_until_the_replica_has_it(pair: Pair) -> None:
+    def asked(database: Database) -> Any:
+        with database.cursor() as cursor:
+            return cursor.execute("SELECT count(*) FROM public.just_made").fetchone()
+
+    def first() -> Any:
+        return pair.replica.first(lambda: asked(pair.replica.database), lambda: asked(pair.replica.stand_in))
+
+    with Connection.connect(pair.primary, autocommit=True) as connection:
+        with pair.standby_held():
+            connection.execute("CREATE TABLE public.just_made ()")
+            assert first() == (0,)
+        connection.execute("DROP TABLE public.just_made")
+    with pytest.raises(UndefinedTable):
+        first()
 
 
 def test_what_only_took_too_long_is_not_carried_over_to_the_primary(pair: Pair) -> None:
