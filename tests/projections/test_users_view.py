@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -45,6 +46,8 @@ ADA = UserRegistered(
     attributes={"title": 'Countess \u202f\\x00 "quoted"'},
     first_occasion=date(2027, 1, 1),
 )
+GOLDEN = Path(__file__).parent.parent / "contract" / "golden"
+"""Every shape that was ever stored."""
 LATER = datetime(2028, 1, 1, tzinfo=UTC)
 
 
@@ -137,6 +140,14 @@ def test_nothing_personal_stands_in_clear(users: ReadModel, cursor: Cursor) -> N
 
 def test_what_is_sealed_is_what_the_domain_calls_personal() -> None:
     assert set(Personal.__struct_fields__) == set(PERSONAL)
+
+
+def test_what_a_row_took_over_from_any_registration_opens_for_ever(users: ReadModel, cursor: Cursor, sealer: UserSealer) -> None:
+    users.given(ADA_ID, ADA)
+    key = KEYRING.keys(cursor, [ADA_ID])[ADA_ID]
+    names = [file.name.removesuffix(".json") for file in GOLDEN.glob("user.registered.v?.json")]
+    assert names
+    assert [sealer.open({ADA_ID: key.seal(name, b"Ada")}) for name in names] == [{ADA_ID: b"Ada"}] * len(names)
 
 
 def test_the_list_goes_by_user_id_page_by_page(users: ReadModel, cursor: Cursor, sealer: UserSealer) -> None:
