@@ -12,7 +12,7 @@ PYTEST_OPTIONS ?=
 .PHONY: help run test check bench prove chaos cluster lock clean broker
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/runtime.stamp  ## start everything in one process: data in ./.ninebell, Ctrl-C stops it
 	@exec $(BIN)/ninebell up

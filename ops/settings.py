@@ -57,6 +57,16 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _one_server(value: SecretStr) -> SecretStr:
+    """What is waited for on one connection is asked for on another: both must lead to the same server."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    named = conninfo_to_dict(value.get_secret_value())
+    if "," in f"{named.get('host')}{named.get('hostaddr')}":
+        raise ValueError("must name one server: while it is away, DATABASE_URL answers")
+    return value
+
+
 def _amqp_url(value: SecretStr) -> SecretStr:
     if all(map(_is_amqp, urls_of(value.get_secret_value()))):
         return value
@@ -122,7 +132,7 @@ class Settings(BaseModel):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         None, alias="DATABASE_URL", description="PostgreSQL; unset: embedded"
     )
-    read_database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
+    read_database_url: Annotated[SecretStr, AfterValidator(_database_url), AfterValidator(_one_server)] | None = Field(
         None, alias="READ_DATABASE_URL", description="a streaming replica for the API's queries; unset: none"
     )
     amqp_url: Annotated[SecretStr, AfterValidator(_amqp_url)] | None = Field(
