@@ -103,7 +103,7 @@ class Projector:
         other tables stand there by now.
         """
         try:
-            position = self._load_position() if self._position is None else self._position
+            position = self._begin_anew() if self._position is None else self._position
             self._position, self._more = None, False  # unknown until the batch is through
             stretch = (self._tail or self._store).read(self.projection.log, position, self._batch, self.projection.kinds, until)
             if stretch.position > position:
@@ -111,8 +111,6 @@ class Projector:
                 self._make_room(stretch.events)
                 position = self._apply(stretch.events, position, stretch.position)
         except PositionLost:
-            if self._tail:
-                self._tail.forget()
             return 0
         self._position, self._more = position, stretch.more
         return len(stretch.events)
@@ -180,6 +178,13 @@ class Projector:
         cursor.execute("SELECT max(version) FROM positions WHERE follower = %s AND log = %s", self._key[:2])
         found: int | None = cursor.fetchall()[0][0]
         return found
+
+    def _begin_anew(self) -> int:
+        """From where the server that answers now has it; what another one had said is forgotten after that, not before."""
+        position = self._load_position()
+        if self._tail:
+            self._tail.forget()
+        return position
 
     def _load_position(self) -> int:
         with self._database.transaction() as cursor:

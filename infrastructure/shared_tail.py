@@ -43,7 +43,7 @@ class SharedTail:
         return self._store.read(log, after, limit, kinds, until)
 
     def forget(self) -> None:
-        """Read anew: after an outage, or where a position is not what it was, other events may stand in the place of these."""
+        """Read anew: where a position is not what it was, or had to be asked for, other events may stand in place of these."""
         with self._turn:
             self._begin(0)
 
@@ -74,4 +74,4 @@ class SharedTail:
         held_more = first + limit < len(self._events)
         end = events[-1].position if held_more else self._end
         unreadable = tuple(parked for parked in self._unreadable if after < parked.position <= end)
-        return Stretch(events, end, held_more or self._more, unreadable)
+        return Stretch(events, end, held_more or self._more, unreadable=unreadable)
