@@ -165,10 +165,10 @@ class Dispatcher:
         """A page of each channel that may send, and whether any of them was full."""
         states = work.channel_states() if self._troubled else {}
         paused = work.paused() if self._troubled else ()
+        in_flight = work.members_in_flight()  # before the first append: all who do both wait in this order
         more = self._fail_over.away_from(work, states, paused, now)
         due = [] if self._all_found and not self._troubled else self._expire_held.page(work, states, paused, now)
         more |= len(due) == PAGE
-        in_flight = work.members_in_flight()
         self._all_found = True
         for channel in self._channels.channels:
             room = self._pacing.room(channel, states.get(channel.name, UNTROUBLED), in_flight)

@@ -1,8 +1,10 @@
 """Do due messages find their way through real transactions, whoever comes in between?"""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
+from threading import Event as Signal
 from uuid import UUID
 
 import pytest
@@ -10,17 +12,18 @@ from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan, ChannelTraits
 from application.dispatch_messages import Dispatcher
-from application.ports import Deposed
+from application.ports import Deposed, Group, NewEvents
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
 from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageCancelled, MessageExpired, MessageFailed, SendRequested
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.event_log import LOCK_SPACE
 from infrastructure.leader import Elector
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import DUE, SECOND, SINK, TYPES, message, repeated, run, scheduled
-from tests.dispatcher_desks import WORKER, PostgresDesk, flight, open_desk, put
+from tests.dispatcher_desks import TEST, WORKER, PostgresDesk, flight, open_desk, put
 
 
 @pytest.fixture
@@ -178,6 +181,42 @@ def test_while_a_breaker_is_open_its_messages_go_through_the_next_channel(desk: 
     assert isinstance(requested, SendRequested)
     with desk.begin() as work:
         assert work.members_in_flight() == {"spare": 2}
+
+
+def test_failing_over_and_counting_what_is_in_flight_lock_each_other_out_never(desk: PostgresDesk) -> None:
+    """As whoever repeats doubts counts first and then appends, and so do the leaders of other regions."""
+    schedule(desk, [1])
+    PostgresChannels(desk.store.database).trip("sink")
+    counted, over = Signal(), Signal()
+
+    def locks(condition: str) -> int:
+        with desk.store.database.connect() as connection:
+            found = connection.execute(f"SELECT FROM pg_locks WHERE locktype = 'advisory' AND {condition}")
+            return found.rowcount
+
+    def repeat() -> None:
+        with desk.begin() as work:
+            work.members_in_flight()
+            counted.set()
+            while not (over.is_set() or locks(f"classid = {LOCK_SPACE} AND granted")):
+                pass
+            assert not work.append([Group((NewEvents("messages", message(2), 0, (scheduled(2),)),))], TEST, DUE).lost
+
+    with ThreadPoolExecutor(1) as threads:
+
+        def begin_repeating() -> None:
+            repeating.append(threads.submit(repeat))
+            while not (counted.is_set() or locks("NOT granted")):
+                pass
+
+        repeating: list[Future[None]] = []
+        desk.in_between(begin_repeating)
+        try:
+            planned(desk, SINK, SPARE).step(DUE, steady=True)
+        finally:
+            over.set()
+        repeating[0].result()
+    assert isinstance(desk.events("messages", message(1))[1], FailedOver)
 
 
 def test_without_another_channel_they_wait_until_it_has_closed(desk: PostgresDesk) -> None:
