@@ -153,6 +153,6 @@ def _beyond_room(doubts: Sequence[_Doubt], room: int) -> list[int]:
 
 def _end_of_whole_dispatches(followed: Followed, doubts: Sequence[_Doubt]) -> int:
     """The doubts of one dispatch stand together in the log; the end of a page must not tear them apart."""
-    if not followed.more or not doubts or doubts[-1].position <= followed.position - MOST_MEMBERS:
+    if not followed.torn or not doubts or doubts[-1].position <= followed.position - MOST_MEMBERS:
         return followed.position
     return min(doubt.position for doubt in doubts if doubt.dispatch_id == doubts[-1].dispatch_id) - 1

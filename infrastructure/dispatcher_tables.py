@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
 from psycopg import Cursor
 
 from application.channel_states import ChannelState
@@ -133,7 +134,7 @@ class PostgresDispatcherWork(PostgresWork):
         super().__init__(cursor, store, follower)
         self._regions = list(regions)
         self._names = [role_in(follower, region) for region in regions]
-        self._told_of = self._regions  # by the stretch of the dispatches log that this work has followed
+        self._told_of = list(REGIONS)  # once it has followed the dispatches log, those whose stretch that was
 
     def follow(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None = None) -> Followed:
         """Of the regions that have read the least, what concerns them."""
@@ -145,7 +146,7 @@ class PostgresDispatcherWork(PostgresWork):
         followed = super().follow(log, limit, kinds)
         if len(lowest) == len(REGIONS):
             return followed
-        return Followed([one for one in followed.events if concerns(one.event, lowest)], followed.position, followed.more)
+        return replace(followed, events=[one for one in followed.events if concerns(one.event, lowest)])
 
     def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
         parameters = (self._names, self._names, list(channels), self._regions, list(priorities))

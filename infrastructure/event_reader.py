@@ -178,7 +178,8 @@ class EventReading:
                 continue
             if kinds is None or type(stored.event) in kinds:
                 events.append(_recorded(row, stored))
-        return Stretch(events, rows[-1][0] if rows else after, len(rows) == limit, tuple(unreadable))
+        full = len(rows) == limit
+        return Stretch(events, rows[-1][0] if rows else after, full, torn=full, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
         """The last position of each log."""

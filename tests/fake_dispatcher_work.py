@@ -154,7 +154,8 @@ class FakeDispatcherWork:
         after = self._position(log)
         stretch = self._memory.logs[log][after : after + limit]
         events = [recorded for recorded in stretch if kinds is None or type(recorded.event) in kinds]
-        return Followed(events, after + len(stretch), after + len(stretch) < len(self._memory.logs[log]))
+        more = after + len(stretch) < len(self._memory.logs[log])
+        return Followed(events, after + len(stretch), more, torn=more)
 
     def followed(self, log: Log, position: int) -> None:
         before = self._position(log)

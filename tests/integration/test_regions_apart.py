@@ -12,15 +12,18 @@ from application.delivery_ports import SendCommand
 from application.dispatch_messages import Dispatcher
 from application.ports import Deposed
 from application.publish_dispatches import Publisher
+from application.repeat_doubt import RepeatDoubt
+from application.retry_parked import RetryParked
+from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.event import Event
 from domain.region import REGIONS
-from domain.scheduled_message import MessageCancelled, MessageReinstated, MessageRescheduled, SendRequested
+from domain.scheduled_message import DeliveryInDoubt, MessageCancelled, MessageReinstated, MessageRescheduled, SendRequested
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.followers import Followers
 from infrastructure.region_leaders import RegionLeaders, leaders_heard
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import BEFORE, DUE, SINK, TYPES, message, repeated, run, scheduled
-from tests.dispatcher_desks import PostgresDesk, open_desk
+from tests.dispatcher_desks import WORKER, PostgresDesk, open_desk
 
 LONDON, TOKYO, LIMA = "Europe/London", "Asia/Tokyo", "America/Lima"
 PLAN = ChannelPlan((SINK,))
@@ -162,3 +165,36 @@ def test_each_region_has_one_leader_and_a_standby_takes_what_is_let_go(desk: Pos
     RegionLeaders(database, "dispatcher", ["asia"], take_over_at_once=True).step(2.0)
     with pytest.raises(Deposed), begin_work(desk.store, PostgresDispatcherWork, "dispatcher", everywhere.term().guard()):
         pass
+
+
+def test_a_doubt_is_repeated_where_another_region_has_read_no_further_than_its_dispatch(desk: PostgresDesk) -> None:
+    """The leader of one dies before it repeats; another's, which has read to the end of the log, takes over."""
+    desk.write("messages", message(1), 0, scheduled(1, LONDON))
+    run(leading(desk, REGIONS), DUE)
+    [request] = [event for event in desk.events("messages", message(1)) if isinstance(event, SendRequested)]
+    doubt = DeliveryInDoubt(**repeated(LONDON), reason="timeout", channel="sink", dispatch_id=request.dispatch_id)
+    desk.write("messages", message(1), 2, doubt)
+    repeating(desk, EAST).step(DUE)
+    joined = repeating(desk, REGIONS)
+    assert [joined.step(DUE) for _ in range(3)][-1] is False
+    assert sent(desk, 1) == 2
+
+
+def repeating(desk: PostgresDesk, regions: Sequence[str]) -> RepeatDoubt:
+    kind = partial(PostgresDispatcherWork, regions=regions)
+    return RepeatDoubt(lambda: begin_work(desk.store, kind, "doubt", None), TYPES, PLAN, uuid4)
+
+
+def test_what_was_left_alone_in_one_region_can_be_tried_again_by_the_leader_of_another(desk: PostgresDesk) -> None:
+    dispatch_id, (worker, incarnation) = uuid4(), WORKER
+    requested = DispatchRequested(channel="sink", region="asia", message_ids=(message(1),))
+    started = DispatchStarted(worker=worker, incarnation=incarnation, claim_token=uuid4())
+    desk.write("dispatches", dispatch_id, 0, requested, started)
+    with desk.begin() as work:
+        work.park("dispatches", dispatch_id, "Unreadable")
+    with desk.store.database.connect() as connection:
+        connection.execute("UPDATE parked_events SET again = true, follower = 'recovery'")
+    west, east = (partial(PostgresDispatcherWork, regions=regions) for regions in (WEST, EAST))
+    RetryParked(lambda: begin_work(desk.store, west, "dispatcher", None), TYPES, PLAN).step(DUE)
+    with begin_work(desk.store, east, "recovery", None) as recovery:
+        assert recovery.claimed_by([WORKER]) == [dispatch_id]
