@@ -17,6 +17,7 @@ BUMP_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 5.0
+PATIENCE: Final = "SET LOCAL lock_timeout = '4s'"  # so that who leads other roles, too, bumps for them before 15 s are over
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,14 @@ class Elector:
             with self._database.transaction() as cursor:
                 found = self._bump(cursor) if self._leadership else self._look(cursor, monotonic_seconds)
         except StoreUnavailable:
-            self._seen = None  # silence counts only while we can hear
+            self.hears_nothing()
             raise
         self._become(found)
         return found
+
+    def hears_nothing(self) -> None:
+        """Silence counts only while we can hear: for as long as it takes from now on."""
+        self._seen = None
 
     def start(self) -> Self:
         """Go on in a thread."""
@@ -141,10 +146,11 @@ class Elector:
         return None
 
     def _take_over(self, cursor: Cursor[Row], from_epoch: int) -> Leadership | None:
-        """Waits for what the old leader has in flight. Only one of two standbys finds the epoch it saw."""
-        self._at_once = False
+        """Waits for what the old leader has in flight, but not for long. Only one of two standbys finds the epoch it saw."""
+        cursor.execute(PATIENCE)
         cursor.execute("INSERT INTO leaders (role, epoch) VALUES (%b, 0) ON CONFLICT DO NOTHING", (self._role,))
         cursor.execute("UPDATE leaders SET epoch = epoch + 1 WHERE role = %b AND epoch = %b", (self._role, from_epoch))
+        self._at_once = False
         if cursor.rowcount != 1:
             return None
         cursor.execute(

@@ -66,12 +66,16 @@ class RegionLeaders:
         return Term(tuple(led), guard)
 
     def step(self, monotonic_seconds: float) -> None:
-        """Bump what is led, look after the rest. Raises StoreUnavailable."""
+        """Bump what is led, then look after the rest, where a takeover may have to wait. Raises StoreUnavailable."""
         try:
-            for region, elector in self._electors.items():
+            for region, elector in sorted(self._electors.items(), key=lambda one: one[1].leadership is None):
                 if elector.leadership is None or monotonic_seconds - self._bumped_at[region] >= BUMP_SECONDS:
                     elector.step(monotonic_seconds)
                     self._bumped_at[region] = monotonic_seconds
+        except StoreUnavailable:
+            for elector in self._electors.values():
+                elector.hears_nothing()
+            raise
         finally:
             self._publish()
 

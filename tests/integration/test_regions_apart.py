@@ -5,12 +5,13 @@ from functools import partial
 from itertools import count, product
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from application.channel_plan import ChannelPlan
 from application.delivery_ports import SendCommand
 from application.dispatch_messages import Dispatcher
-from application.ports import Deposed
+from application.ports import Deposed, StoreUnavailable
 from application.publish_dispatches import Publisher
 from application.repeat_doubt import RepeatDoubt
 from application.retry_parked import RetryParked
@@ -18,8 +19,10 @@ from domain.dispatch import DispatchRequested, DispatchStarted
 from domain.event import Event
 from domain.region import REGIONS
 from domain.scheduled_message import DeliveryInDoubt, MessageCancelled, MessageReinstated, MessageRescheduled, SendRequested
+from infrastructure.database import Database
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.followers import Followers
+from infrastructure.leader import SILENCE_SECONDS
 from infrastructure.region_leaders import RegionLeaders, leaders_heard
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import BEFORE, DUE, SINK, TYPES, message, repeated, run, scheduled
@@ -198,3 +201,31 @@ def test_what_was_left_alone_in_one_region_can_be_tried_again_by_the_leader_of_a
     RetryParked(lambda: begin_work(desk.store, west, "dispatcher", None), TYPES, PLAN).step(DUE)
     with begin_work(desk.store, east, "recovery", None) as recovery:
         assert recovery.claimed_by([WORKER]) == [dispatch_id]
+
+
+def test_no_region_counts_as_silent_while_none_can_be_heard(desk: PostgresDesk, migrated_database: str) -> None:
+    RegionLeaders(desk.store.database, "dispatcher").step(0.0)
+    with Database(migrated_database, application_name="deaf") as deaf:
+        standby = RegionLeaders(deaf, "dispatcher")
+        standby.step(0.0)
+    with pytest.raises(StoreUnavailable):
+        standby.step(1.0)
+    for elector in standby._electors.values():
+        elector._database = desk.store.database
+    standby.step(SILENCE_SECONDS + 1)
+    assert standby.leadership is None
+
+
+def test_a_region_that_can_not_be_taken_over_yet_holds_up_no_other(desk: PostgresDesk, migrated_database: str) -> None:
+    """A frozen leader's transaction, which the server can't end either."""
+    database = desk.store.database
+    RegionLeaders(database, "dispatcher", ["americas"]).step(0.0)
+    leaders = RegionLeaders(database, "dispatcher", ["americas", "europe"])
+    leaders.step(0.0)
+    with psycopg.connect(migrated_database) as frozen:
+        frozen.execute("SELECT FROM ninebell.leaders WHERE role = 'dispatcher/americas' FOR SHARE")
+        with pytest.raises(StoreUnavailable):
+            leaders.step(SILENCE_SECONDS)
+        with database.cursor() as cursor:
+            [(bumps,)] = cursor.execute("SELECT counter FROM leader_bumps WHERE role = 'dispatcher/europe'").fetchall()
+        assert bumps == 1
