@@ -17,6 +17,7 @@ from application.channel_states import UNTROUBLED, ChannelState
 from application.delivery_ports import BusUnavailable
 from application.ports import StoreUnavailable
 from domain.timezones import NAMES, TZDATA_VERSION
+from infrastructure.broker_urls import urls_of
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.clock import SystemClock
 from infrastructure.database import Row
@@ -193,17 +194,28 @@ LOOKS: Final[tuple[Callable[[Parts], Finding], ...]] = (
 
 
 async def _broker(settings: Settings) -> Finding:
-    from infrastructure.rabbitmq import RabbitBus
-
     if settings.amqp_url is None:
         return Finding("broker", "ok", "none: send commands stay within the process")
-    bus = RabbitBus(settings.amqp_url.get_secret_value())
+    nodes = urls_of(settings.amqp_url.get_secret_value())
+    found = await asyncio.gather(*(_node(settings, url) for url in nodes))
+    answers = [one for one in found if one.verdict != "unreachable"]
+    silent = "; ".join(one.said for one in found if one.verdict == "unreachable")
+    if not answers:
+        return Finding("broker", "unreachable", f"AMQP_URL: {silent}")
+    return Finding("broker", "warning", f"{silent}; {answers[0].said}") if silent else answers[0]
+
+
+async def _node(settings: Settings, url: str) -> Finding:
+    """One of a cluster's, which tells of all."""
+    from infrastructure.rabbitmq import RabbitBus
+
+    bus = RabbitBus(url)
     try:
         await bus.connect(WAIT_FOR_BUS_SECONDS)
         dead = await bus.dead()
         waiting = [f"{await bus.depth(one.name)} send commands wait for {one.name}" for one in settings.channels_in_use]
     except BusUnavailable as error:
-        return Finding("broker", "unreachable", f"AMQP_URL: {error}")
+        return Finding("broker", "unreachable", str(error))
     finally:
         await bus.close()
     if dead:

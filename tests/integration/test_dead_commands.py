@@ -13,6 +13,7 @@ from application.delivery_ports import BusUnavailable
 from infrastructure.bus_wire import encode
 from infrastructure.rabbitmq import RabbitBus
 from infrastructure.rabbitmq_dead import DeadCommands
+from tests.cuttable import wire_to
 from tests.rabbit_bus import PATIENCE_SECONDS, command, rabbit_bus, taken
 
 GARBAGE = b"Dear Ada"
@@ -92,6 +93,14 @@ async def test_only_those_named_are_put_back_or_dropped(amqp_url: str, bus: Rabb
         assert await dead.discard(None, 10) == 1
         assert await dead.look(10) == []
     await counted(bus, 0)
+
+
+async def test_a_node_that_says_nothing_leaves_time_for_the_others(amqp_url: str, bus: RabbitBus) -> None:
+    async with wire_to(amqp_url) as wire:
+        wire.silence()
+        async with DeadCommands.open(f"{wire.url},{amqp_url}", bus.exchange) as dead:
+            assert await dead.look(10) == []
+        wire.resume()
 
 
 async def test_a_broker_that_is_not_there_is_named() -> None:

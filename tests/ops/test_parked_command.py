@@ -181,3 +181,11 @@ class TestDeadCommands:
         findings = {one["what"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
         assert findings["broker"]["verdict"] == "warning"
         assert "1 dead" in findings["broker"]["said"]
+
+    def test_doctor_names_a_node_that_does_not_answer(self, run, capsys, amqp_url, monkeypatch):
+        monkeypatch.setenv("AMQP_URL", f"amqp://127.0.0.1:1/,{amqp_url}")
+        asyncio.run(self.buried(amqp_url))
+        assert main(["doctor", "--json"]) == 1
+        findings = {one["what"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+        assert findings["broker"]["verdict"] == "warning"
+        assert findings["broker"]["said"].startswith("RabbitMQ at 127.0.0.1:1 can't be used: ")
