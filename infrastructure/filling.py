@@ -8,8 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread, local
+from time import monotonic
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -22,6 +24,11 @@ from infrastructure.read_model_filler import Filler
 WORTH_PROCESSES_EVENTS: Final = 100_000
 LOOK_SECONDS: Final = 0.5
 COLLECT_AFTER_OBJECTS: Final = 200_000
+CALM_SECONDS: Final = 3.0
+"""So long nothing must have been handed out for sending before a build takes every core."""
+YIELDING: Final = 10
+"""The niceness of who fills: messages and questions go first."""
+HANDED_OUT: Final = "SELECT coalesce(max(notification_id), 0) FROM dispatches"
 
 Stage = Literal["reading", "indexing", "catching up", "comparing", "waiting for readers"]
 Numbered = tuple[int, Task]
@@ -54,7 +61,10 @@ class Filling:
     """Has every task of a build done that is not done yet."""
 
     def __init__(self, dsn: str, master_key: bytes, processes: int | None = None) -> None:
-        """As many processes as there are cores, if it is worth it; with 1, this process does all."""
+        """Unless told a number: a process for each core, if it is worth it, and half as many at work while messages are sent.
+
+        With 1, this process does all.
+        """
         self._dsn, self._master_key, self._processes = dsn, master_key, processes
 
     def run(self, build: Build, watch: Watch, stopped: Callable[[], bool]) -> None:
@@ -84,8 +94,28 @@ class Filling:
                 yield partial(_alone, Filler(database, Keyring(self._master_key), build))
             return
         begin = (self._dsn, self._master_key, build)
-        with ProcessPoolExecutor(number, get_context("spawn"), initializer=_begin, initargs=begin) as hands:
-            yield partial(_together, hands)
+        with (
+            _database(self._dsn) as database,
+            ProcessPoolExecutor(number, get_context("spawn"), initializer=_begin, initargs=begin) as hands,
+        ):
+            calm = Calm(database)
+            yield partial(_together, hands, lambda: number if self._processes or calm.looked_at(monotonic()) else max(1, number // 2))
+
+
+class Calm:
+    """Whether anything is sent at present, seen by what is handed out for sending."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last, self._since = -1, 0.0
+
+    def looked_at(self, at: float) -> bool:
+        """Whether nothing new was seen for CALM_SECONDS; `at` is in seconds of the monotonic clock. Raises StoreUnavailable."""
+        with self._database.cursor() as cursor:
+            [(last,)] = cursor.execute(HANDED_OUT).fetchall()
+        if last != self._last:
+            self._last, self._since = last, at
+        return at - self._since >= CALM_SECONDS
 
 
 def _alone(filler: Filler, tasks: Sequence[Numbered], stopped: Callable[[], bool]) -> Iterator[tuple[Task, int]]:
@@ -95,11 +125,17 @@ def _alone(filler: Filler, tasks: Sequence[Numbered], stopped: Callable[[], bool
         yield task, filler.run(number, task)
 
 
-def _together(hands: Executor, tasks: Sequence[Numbered], stopped: Callable[[], bool]) -> Iterator[tuple[Task, int]]:
-    """In the order in which they are done."""
-    waiting: dict[Future[int], Task] = {hands.submit(_run, number, task): task for number, task in tasks}
+def _together(
+    hands: Executor, most: Callable[[], int], tasks: Sequence[Numbered], stopped: Callable[[], bool]
+) -> Iterator[tuple[Task, int]]:
+    """In the order in which they are done, at most so many at a time."""
+    left, waiting = iter(tasks), dict[Future[int], Task]()
     try:
-        while waiting:
+        while True:
+            for number, task in islice(left, max(0, most() - len(waiting))):
+                waiting[hands.submit(_run, number, task)] = task
+            if not waiting:
+                return
             done, _ = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
             if stopped():
                 raise Stopped
@@ -122,6 +158,7 @@ def _database(dsn: str) -> Database:
 
 def _begin(dsn: str, master_key: bytes, build: Build) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the one that gives the tasks makes the most
+    os.nice(YIELDING)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)  # a page is many objects, of which none is kept
     Thread(target=_end_with_parent, name="lifeline", daemon=True).start()

@@ -43,7 +43,7 @@ class Way:
     anew: bool = False
     """Throw away what an earlier call began."""
     processes: int | None = None
-    """Read with so many; as many as there are cores, if not given."""
+    """Read with so many; if not given, with as many as there are cores, and half of them while messages are sent."""
     archives: Annotated[Path | None, Parameter(name="--from")] = None
     """The directory where the files of archived months lie now; where they were put, if not given."""
     without_archives: bool = False
