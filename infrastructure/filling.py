@@ -99,7 +99,8 @@ class Filling:
             ProcessPoolExecutor(number, get_context("spawn"), initializer=_begin, initargs=begin) as hands,
         ):
             calm = Calm(database)
-            yield partial(_together, hands, lambda: number if self._processes or calm.looked_at(monotonic()) else max(1, number // 2))
+            yielding = max(1, number // 2)
+            yield partial(_together, hands, lambda: number if self._processes or calm.looked_at(monotonic()) else yielding)
 
 
 class Calm:

@@ -12,7 +12,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.region import REGIONS
 from domain.user import Details
+from infrastructure.region_leaders import role_in
 from infrastructure.work import move_positions
 from ops.bench.askers import Answer, Askers
 from ops.bench.broker import Broker, broker
@@ -135,7 +137,8 @@ def _make_past(parts: Parts, beside: Beside, environment: Mapping[str, str], pri
     head = parts.store.head()
     with parts.database.transaction() as cursor:  # the past is over: nobody acts on it any more
         move_positions(cursor, "planner", {"users": (0, head.users), "messages": (0, head.messages)})
-        move_positions(cursor, "dispatcher", {"messages": (0, head.messages)})
+        for region in REGIONS:
+            move_positions(cursor, role_in("dispatcher", region), {"messages": (0, head.messages)})
     tell("building the read models of the past")
     _rebuild(("--all",), environment, printed)
 
