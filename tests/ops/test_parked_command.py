@@ -150,7 +150,7 @@ def test_doctor_warns_of_what_is_parked(run, ada, capsys):
 
 class TestDeadCommands:
     @pytest.fixture(autouse=True)
-    def broker(self, amqp_url, monkeypatch):
+    def a_dead_command(self, amqp_url, monkeypatch):
         monkeypatch.setenv("AMQP_URL", amqp_url)
         asyncio.run(self.dies(amqp_url))
         yield
