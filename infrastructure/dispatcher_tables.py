@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from psycopg import Cursor
 
 from application.channel_states import ChannelState
@@ -94,6 +94,11 @@ WITHDRAWN: Final = """
     FROM unnest(%b::uuid[], %b::int[]) AS withdrawn (dispatch_id, fewer)
     WHERE in_flight.dispatch_id = withdrawn.dispatch_id AND region = ANY(%b)"""
 FINISHED: Final = "DELETE FROM in_flight WHERE dispatch_id = ANY(%b) AND region = ANY(%b)"
+# What is over makes room for every region, also where it was another's that nobody leads now. Who leads that may be at the same
+# row: it waits for its own alone, so that they never wait for each other, and whoever comes later finds the row gone.
+FINISHED_ELSEWHERE: Final = """
+    DELETE FROM in_flight WHERE dispatch_id IN (
+        SELECT dispatch_id FROM in_flight WHERE dispatch_id = ANY(%b) AND region <> ALL(%b) FOR UPDATE SKIP LOCKED)"""
 # A row that the dispatcher works on is passed over, here and by recovery, so that none of them ever waits for the other's rows.
 PUBLISHED: Final = """
     UPDATE in_flight SET publications = publications + 1,
@@ -163,7 +168,7 @@ class PostgresDispatcherWork(PostgresWork):
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         if rows:
-            columns = [list(column) for column in zip(*map(_due_columns, rows), strict=True)]
+            columns = [list(column) for column in zip(*map(astuple, rows), strict=True)]
             self.cursor.execute(PUT_DUE, columns, prepare=True)
 
     def drop_due(self, up_to_versions: Mapping[UUID, int]) -> None:
@@ -234,6 +239,8 @@ class PostgresDispatcherWork(PostgresWork):
     def finished(self, dispatch_ids: Sequence[UUID]) -> None:
         if dispatch_ids:
             self.cursor.execute(FINISHED, (list(dispatch_ids), self._told_of), prepare=True)
+            if len(self._told_of) < len(REGIONS):
+                self.cursor.execute(FINISHED_ELSEWHERE, (list(dispatch_ids), self._told_of), prepare=True)
 
     def members_in_flight(self) -> dict[str, int]:
         self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.in_flight'))", prepare=True)
@@ -273,23 +280,6 @@ class PostgresDispatcherWork(PostgresWork):
     def asked_again(self, followers: Sequence[str], limit: int) -> list[tuple[Log, UUID]]:
         self.cursor.execute(ASKED_AGAIN, (list(followers), limit), prepare=True)
         return [(log, stream_id) for log, stream_id in self.cursor]
-
-
-def _due_columns(row: DueMessage) -> tuple[object, ...]:
-    return (
-        row.message_id,
-        row.version,
-        row.message_type,
-        row.timezone,
-        row.due_at,
-        row.region,
-        row.channel,
-        row.priority,
-        row.ready_at,
-        row.send_before,
-        row.attempt,
-        row.story,
-    )
 
 
 def _flight_columns(row: InFlight) -> tuple[object, ...]:

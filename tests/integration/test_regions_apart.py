@@ -15,7 +15,7 @@ from application.ports import Deposed, StoreUnavailable
 from application.publish_dispatches import Publisher
 from application.repeat_doubt import RepeatDoubt
 from application.retry_parked import RetryParked
-from domain.dispatch import DispatchRequested, DispatchStarted
+from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.event import Event
 from domain.region import REGIONS
 from domain.scheduled_message import DeliveryInDoubt, MessageCancelled, MessageReinstated, MessageRescheduled, SendRequested
@@ -118,6 +118,24 @@ def test_regions_are_parted_and_joined_wherever_each_stands(desk: PostgresDesk) 
     assert (standing.lag_events, rows(desk)) == (0, 0)
     with desk.begin() as work:
         assert work.members_in_flight() == {"sink": 12}
+
+
+def test_what_is_finished_of_a_region_that_nobody_leads_makes_room_for_the_others(desk: PostgresDesk) -> None:
+    for number in (1, 2):
+        desk.write("messages", message(number), 0, scheduled(number, TOKYO))
+    run(leading(desk, EAST), DUE)
+    [request, _] = [
+        event for number in (1, 2) for event in desk.events("messages", message(number)) if isinstance(event, SendRequested)
+    ]
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"sink": 2}
+    desk.write("dispatches", request.dispatch_id, 1, DispatchFinished(how="recorded"))
+    run(leading(desk, WEST), DUE)
+    with desk.begin() as work:
+        assert work.members_in_flight() == {}
+    run(leading(desk, EAST), DUE)
+    with desk.begin() as work:
+        assert work.members_in_flight() == {}, "whoever reads of it only then finds it over"
 
 
 class Heard:
