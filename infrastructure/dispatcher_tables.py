@@ -16,7 +16,8 @@ from application.region_events import concerns
 from domain.event import Event
 from domain.region import REGIONS, seen_to_by
 from infrastructure.channel_states import channel_states
-from infrastructure.database import Row
+from infrastructure.database import SCHEMA, Row
+from infrastructure.event_log import LOCK_SPACE
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.lost_spans import lost_spans, recorded_span
 from infrastructure.pauses import paused_names
@@ -79,6 +80,8 @@ REROUTE: Final = """
 REROUTE_OTHERS: Final = """
     UPDATE due SET priority = %b, channel = CASE WHEN channel = ANY(%b) THEN channel ELSE %b END
     WHERE region = ANY(%b) AND message_type <> ALL(%b) AND (priority <> %b OR channel <> ALL(%b))"""
+# Among the locks of logs, so that the watchdog sees to this one, too: who freezes with it would hold up every region.
+TURN: Final = f"SELECT pg_advisory_xact_lock({LOCK_SPACE}, hashtext('{SCHEMA}.in_flight'))"
 PUT_IN_FLIGHT: Final = """
     INSERT INTO in_flight (dispatch_id, channel, region, members, requested_at, worker, incarnation, publish_at)
     SELECT id, channel, region, members, requested_at, worker, incarnation, requested_at + interval '30 seconds'
@@ -243,7 +246,7 @@ class PostgresDispatcherWork(PostgresWork):
                 self.cursor.execute(FINISHED_ELSEWHERE, (list(dispatch_ids), self._told_of), prepare=True)
 
     def members_in_flight(self) -> dict[str, int]:
-        self.cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ninebell.in_flight'))", prepare=True)
+        self.cursor.execute(TURN, prepare=True)
         self.cursor.execute("SELECT channel, sum(members) FROM in_flight GROUP BY channel", prepare=True)
         return {channel: int(members) for channel, members in self.cursor}
 

@@ -33,7 +33,7 @@ Holder = tuple[int, int, str]
 
 
 class Watchdog:
-    """Ends every backend that it has seen holding a log's lock for ten seconds. Each process may run one."""
+    """Ends every backend seen holding a log's lock, or a dispatcher's turn, for ten seconds. Each process may run one."""
 
     def __init__(
         self, database: Database, *, longest_hold_seconds: float = LONGEST_HOLD_SECONDS, look_seconds: float = LOOK_SECONDS

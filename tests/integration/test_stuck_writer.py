@@ -10,8 +10,11 @@ from uuid import uuid4
 
 import pytest
 
+from application.ports import StoreUnavailable
+from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_log import TABLES
 from infrastructure.watchdog import LONGEST_HOLD_SECONDS, Watchdog
+from infrastructure.work import begin_work
 from tests.integration.stuck_writer import HOW
 from tests.store_stage import CLI, NOW, of_message, open_store, scheduled
 
@@ -56,6 +59,16 @@ def test_who_holds_a_lock_for_less_than_ten_seconds_is_let_be(migrated_database:
         with writer.transaction():
             TABLES["messages"].lock(writer.cursor())
             assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS) == [], "a transaction's time is its own"
+
+
+def test_who_holds_the_count_of_what_is_in_flight_is_ended_likewise(migrated_database: str) -> None:
+    """Or a frozen dispatcher would hold up those of all other regions."""
+    with open_store(migrated_database) as store:
+        watchdog = Watchdog(store.database)
+        with pytest.raises(StoreUnavailable), begin_work(store, PostgresDispatcherWork, "dispatcher", None) as work:
+            work.members_in_flight()
+            assert watchdog.step(100.0) == []
+            assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS) == [work.cursor.connection.info.backend_pid]
 
 
 def test_who_waits_for_a_lock_is_not_taken_for_its_holder(migrated_database: str) -> None:
