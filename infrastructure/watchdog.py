@@ -21,11 +21,16 @@ LOOK_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 5.0
 
 # Half of the key in each of two columns, as pg_locks shows an advisory lock of two ints. A backend has one lock of a log in one
-# transaction once; the start of the transaction tells it from the next one of the same backend.
+# transaction once; the start of the transaction tells it from the next one of the same backend. A leader's transaction may take
+# longer, while it has more to say: it keeps a takeover waiting, though, and for ever if the server waits for it amid a statement.
 HOLDERS: Final = """
     SELECT pid, objid::bigint, xact_start::text FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND classid = %s AND objsubid = 2 AND granted
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT pid, 0, state_change::text FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE relation = to_regclass('leaders') AND mode = 'RowShareLock' AND granted
+      AND wait_event_type = 'Client' AND datname = current_database()"""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +38,10 @@ Holder = tuple[int, int, str]
 
 
 class Watchdog:
-    """Ends every backend seen holding a log's lock, or a dispatcher's turn, for ten seconds. Each process may run one."""
+    """Ends every backend seen holding a log's lock, or a dispatcher's turn, for ten seconds; a leader's, if it stands still.
+
+    Each process may run one.
+    """
 
     def __init__(
         self, database: Database, *, longest_hold_seconds: float = LONGEST_HOLD_SECONDS, look_seconds: float = LOOK_SECONDS
@@ -76,7 +84,11 @@ class Watchdog:
         while not self._stopping.wait(self._look_seconds):
             try:
                 for pid in self.step(time.monotonic()):
-                    logger.warning("ended backend %d: it held a log's lock for more than %.0f s", pid, self._longest_hold_seconds)
+                    logger.warning(
+                        "ended backend %d: it stood still, or held a log's lock, for more than %.0f s",
+                        pid,
+                        self._longest_hold_seconds,
+                    )
             except (StoreUnavailable, psycopg.Error) as error:
                 self._since = {}
                 logger.warning("the watchdog can't free the logs (%s)", type(error.__cause__ or error).__name__)

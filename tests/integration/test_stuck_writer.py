@@ -4,15 +4,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from application.ports import StoreUnavailable
+from infrastructure.database import Database
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_log import TABLES
+from infrastructure.leader import Elector, Leadership
 from infrastructure.watchdog import LONGEST_HOLD_SECONDS, Watchdog
 from infrastructure.work import begin_work
 from tests.integration.stuck_writer import HOW
@@ -69,6 +71,27 @@ def test_who_holds_the_count_of_what_is_in_flight_is_ended_likewise(migrated_dat
             work.members_in_flight()
             assert watchdog.step(100.0) == []
             assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS) == [work.cursor.connection.info.backend_pid]
+
+
+def test_a_leader_frozen_while_the_server_writes_to_it_is_ended_and_replaced(migrated_database: str) -> None:
+    """No time-out of the server's ends that, and a takeover would wait for it for ever."""
+    with open_store(migrated_database) as store, closing(store.database.direct()) as frozen:
+        Elector(store.database, "dispatcher/asia").step(0.0)
+        frozen.execute("BEGIN")
+        frozen.execute("SELECT FROM leaders FOR SHARE")
+        frozen.pgconn.send_query(b"SELECT repeat('nobody reads this', 1000) FROM generate_series(1, 10000)")
+        pid, watchdog = frozen.info.backend_pid, Watchdog(store.database)
+        while not waits_for_its_client(store.database, pid):
+            assert watchdog.step(100.0) == []
+        assert watchdog.step(100.0) == []
+        assert watchdog.step(100.0 + LONGEST_HOLD_SECONDS) == [pid]
+        assert Elector(store.database, "dispatcher/asia", take_over_at_once=True).step(0.0) == Leadership("dispatcher/asia", 2)
+
+
+def waits_for_its_client(database: Database, pid: int) -> bool:
+    with database.connect() as connection:
+        found = connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'ClientWrite'", [pid])
+        return found.rowcount == 1
 
 
 def test_who_waits_for_a_lock_is_not_taken_for_its_holder(migrated_database: str) -> None:
