@@ -48,10 +48,7 @@ def test_a_database_of_a_newer_ninebell_is_refused(database: str) -> None:
 
 
 def test_regions_go_on_where_the_one_dispatcher_had_read_to_and_it_leads_no_more(database: str, tmp_path: Path) -> None:
-    for file in MIGRATIONS.glob("*.sql"):
-        if file.name < "0023":
-            (tmp_path / file.name).write_text(file.read_text())
-    migrate(database, tmp_path)
+    migrate(database, before_regions_were_led(tmp_path))
     with psycopg.connect(database, autocommit=True, options="-c search_path=ninebell") as connection:
         connection.execute("INSERT INTO positions VALUES ('dispatcher', 'messages', 1, 7), ('planner', 'users', 1, 9)")
         connection.execute("INSERT INTO leaders VALUES ('dispatcher', 4)")
@@ -63,6 +60,32 @@ def test_regions_go_on_where_the_one_dispatcher_had_read_to_and_it_leads_no_more
         of_before = Elector(pool, "dispatcher")
         assert [of_before.step(at) for at in (0.0, 100.0, 200.0)] == [None, None, None]
         assert Elector(pool, "dispatcher/asia").step(0.0) is not None
+
+
+def test_the_one_dispatcher_may_be_at_work_while_its_regions_are_parted(database: str, tmp_path: Path) -> None:
+    """It locks its epoch first, then looks at what is due: so does the migration, or they would lock each other out."""
+    migrate(database, before_regions_were_led(tmp_path))
+    options = "-c search_path=ninebell"
+    with (
+        psycopg.connect(database, options=options) as leading,
+        psycopg.connect(database, autocommit=True, options=options) as looking,
+    ):
+        looking.execute("INSERT INTO leaders VALUES ('dispatcher', 4)")
+        leading.execute("SELECT FROM leaders FOR SHARE")
+        with ThreadPoolExecutor(1) as threads:
+            migrating = threads.submit(migrate, database)
+            while not looking.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:
+                assert not migrating.done()
+            leading.execute("SELECT FROM due")
+            leading.commit()
+            assert migrating.result()[0] == "0023_a_leader_each_region.sql"
+
+
+def before_regions_were_led(directory: Path) -> Path:
+    for file in MIGRATIONS.glob("*.sql"):
+        if file.name < "0023":
+            (directory / file.name).write_text(file.read_text())
+    return directory
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(database: str, tmp_path: Path) -> None:
