@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 from psycopg import Cursor
+from psycopg.errors import LockNotAvailable
 
 from application.ports import Deposed, StoreUnavailable
 from infrastructure.database import Database, Row
@@ -17,7 +18,7 @@ BUMP_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 5.0
-PATIENCE: Final = "SET LOCAL lock_timeout = '4s'"  # so that who leads other roles, too, bumps for them before 15 s are over
+PATIENCE: Final = "SET LOCAL lock_timeout = '2s'"  # so that who leads other roles, too, bumps for them before 15 s are over
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class Elector:
         try:
             with self._database.transaction() as cursor:
                 found = self._bump(cursor) if self._leadership else self._look(cursor, monotonic_seconds)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            if self._leadership is None and isinstance(error.__cause__, LockNotAvailable):
+                return None  # it has something in flight yet: the next look tries again
             self.hears_nothing()
             raise
         self._become(found)
