@@ -15,6 +15,7 @@ from typing import Final, LiteralString, NamedTuple
 from psycopg import Connection, sql
 
 from infrastructure.database import Row
+from infrastructure.region_leaders import ROLES
 from ops.bench.ground import Ground, ground_in
 from ops.bench.kept import Kept
 from ops.bench.past import Past, Person, live_through
@@ -52,10 +53,9 @@ TAKE_BACK: Final[tuple[LiteralString, ...]] = (
 )
 OF_THE_NEW: Final = ("user_keys", "external_ids", "occasions", "planned", "users_view", "message_log")
 # All have read what stands: nobody acts on a past that is over.
-READ: Final = """
-INSERT INTO positions SELECT follower, log, 1, 0
-    FROM (VALUES ('planner', 'users'), ('planner', 'messages'), ('dispatcher', 'messages')) AS reading (follower, log)
-    ON CONFLICT DO NOTHING;
+READ: Final = f"""
+INSERT INTO positions VALUES ('planner', 'users', 1, 0) ON CONFLICT DO NOTHING;
+INSERT INTO positions SELECT follower, 'messages', 1, 0 FROM unnest(ARRAY{[*ROLES]}) AS follower ON CONFLICT DO NOTHING;
 UPDATE positions SET position = CASE log WHEN 'users' THEN stands.users WHEN 'messages' THEN stands.messages ELSE 0 END
     FROM made.stands"""
 
