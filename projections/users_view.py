@@ -243,7 +243,7 @@ def _last_of(after: str | None) -> UUID:
 
 USERS_VIEW: Final = Projection(
     name="users_view",
-    version=1,
+    version=2,
     log="users",
     kinds=frozenset(get_args(UserEvent)),
     tables=("users_view",),

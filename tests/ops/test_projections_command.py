@@ -60,7 +60,7 @@ def test_all_are_built_anew_and_what_was_live_stands_beside(people, run):
     shown = of(run, "users_view")
     assert (shown["position"], shown["lag_events"]) == (20, 0)
     assert [(one["side"], one["position"]) for one in shown["beside"]] == [("previous", 20)]
-    assert "previous: version 1 at 20" in run("list")[1]
+    assert "previous: version 2 at 20" in run("list")[1]
 
 
 def test_back_and_forth_and_gone(people, run):
@@ -104,7 +104,7 @@ def test_which_read_models_are_meant_must_be_said(run):
 def test_what_differs_is_told_before_the_swap_and_may_prevent_it(people, run):
     assert run("rebuild", "users_view", "--expect-no-diff")[:2] == (
         0,
-        "users_view: 0 added, 0 removed, 0 changed\nusers_view swapped in, version 1\n",
+        "users_view: 0 added, 0 removed, 0 changed\nusers_view swapped in, version 2\n",
     )
     with at_hand(read_settings(), "test") as parts, parts.database.cursor() as cursor:
         [(user_id,)] = cursor.execute("SELECT user_id FROM users_view ORDER BY 1 LIMIT 1").fetchall()
@@ -116,7 +116,7 @@ def test_what_differs_is_told_before_the_swap_and_may_prevent_it(people, run):
             "users_view: 0 added, 0 removed, 1 changed",
             "  changed columns: timezone in 1",
             f"  ~ {user_id}: timezone Asia/Tokyo -> Etc/UTC",
-            "users_view built, and not swapped in, version 1",
+            "users_view built, and not swapped in, version 2",
         ],
     )
     assert run("verify", "users_view")[0] == 1
