@@ -233,16 +233,17 @@ class EventReading:
                 yield _recorded(row, stored)
 
     def decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
-        """Decodes rows of one answer, unwrapping each user's key once, and only where it is needed."""
-        keys: dict[int, DataKey] = {}
+        """Decodes rows of one answer. It holds the last user's key alone: one takes 3 kB, and a page may be of thousands."""
+        user: UUID | None = None
+        key: DataKey | None = None
 
         def decode(topic: str, state: bytes, wrapped: bytes | None, user_id: UUID) -> Stored[Event]:
+            nonlocal user, key
             if wrapped is None or not self._mapper.may_be_sealed(topic):
                 return self._mapper.decode(topic, state, None)
-            key = keys.get(user_id.int)  # its own hash is computed in Python
-            if key is None:
+            if key is None or user != user_id:
                 try:
-                    key = keys[user_id.int] = self._keyring.unwrap(user_id, wrapped)
+                    user, key = user_id, self._keyring.unwrap(user_id, wrapped)
                 except InvalidTag as error:
                     raise Unreadable(topic, type(error).__name__) from error
             return self._mapper.decode(topic, state, key)

@@ -20,10 +20,10 @@ from infrastructure.event_reader import EventReading, ParkedEvent
 from infrastructure.partitions import PARTITIONED, months_made
 from projections.projection import Projection
 
-STRETCH_EVENTS: Final = 200_000
+STRETCH_EVENTS: Final = 100_000
 SAMPLED: Final = 20_000
 
-PAGE_EVENTS: Final = 10_000
+PAGE_EVENTS: Final = 5_000
 
 READ: Final = """
     SELECT notification_id, uuid_send(originator_id), originator_version, recorded_at, topic, state, {key} FROM {table}
