@@ -20,7 +20,7 @@ from infrastructure.event_reader import ParkedEvent
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.notifications import Listener
 from infrastructure.parked_events import park, parked_at, unpark
-from infrastructure.partitions import ensure_partitions
+from infrastructure.partitions import IN_TURN, ensure_partitions
 from infrastructure.read_model_sides import LIVE, Side, find, make, put
 from infrastructure.shared_tail import SharedTail
 from infrastructure.user_sealer import UserSealer
@@ -95,6 +95,15 @@ class Projector:
             elif find(cursor, self.projection.name, LIVE) is None:  # made when nothing stood beside it yet
                 put(cursor, self.projection, LIVE)
             return built in (None, self.projection.version)
+
+    def make_months(self, first: date, last: date) -> None:
+        """Room for the messages of these months before they come; not in tables of another version. Raises StoreUnavailable."""
+        if not self.projection.monthly:
+            return
+        with self._transaction() as cursor:
+            cursor.execute(IN_TURN)  # a swap waits
+            if self._built(cursor) == self.projection.version:
+                self._make(cursor, first, last)
 
     def step(self, until: int | None = None) -> int:
         """Apply the next batch, if there is one up to `until`, and return how many events it had.
@@ -196,22 +205,21 @@ class Projector:
         return int(row[0])
 
     def _make_room(self, events: Sequence[Recorded[Any]]) -> None:
-        """Months that come up for the first time get their partitions."""
+        """Months that come up for the first time get their partitions, where they have none yet: those far ahead or long past."""
         if not self.projection.monthly:
             return
         one_a_day = {recorded.stream_id.int >> 80: recorded for recorded in events}  # the bits that tell the date
         days = filter(None, map(_occasion, one_a_day.values()))
         for month in sorted({day.replace(day=1) for day in days} - self._months):
-            for table in self.projection.monthly:
-                self._make_month(table, month)
+            with self._transaction() as cursor:
+                self._make(cursor, month, month)
             self._months.add(month)
 
-    def _make_month(self, table: str, month: date) -> None:
-        with self._transaction() as cursor:
-            connection = cursor.connection
-            for made in ensure_partitions(connection, month, month, table):
+    def _make(self, cursor: Cursor, first: date, last: date) -> None:
+        for table in self.projection.monthly:
+            for made in ensure_partitions(cursor.connection, first, last, table):
                 sparing = sql.SQL("ALTER TABLE {} SET (fillfactor = {})")
-                connection.execute(sparing.format(sql.Identifier(f"{table}_{made}"), self.projection.fillfactor))
+                cursor.execute(sparing.format(sql.Identifier(f"{table}_{made}"), self.projection.fillfactor))
 
     def _apply(self, events: Sequence[Recorded[Any]], start: int, end: int) -> int:
         """Commit the events that stand in (start, end]; halve what can't be applied until the one that spoils it stands alone."""

@@ -150,11 +150,10 @@ def prepare(parts: Parts, *, any_version: bool = False) -> str | None:
     parts.database.open()
     with parts.database.transaction() as cursor:
         parts.keyring.claim(cursor)
-    now = parts.clock.now()
-    ensure_months(parts, now)
     for projector in parts.projectors.values():
         with suppress(*(NewerTables,) if any_version else ()):
             projector.prepare()
+    ensure_months(parts, parts.clock.now())
     given = parts.settings.api_key
     made = parts.api_keys.ensure_key(given.get_secret_value() if given else None)
     parts.prepared.set()
@@ -162,9 +161,15 @@ def prepare(parts: Parts, *, any_version: bool = False) -> str | None:
 
 
 def ensure_months(parts: Parts, now: datetime) -> None:
-    """Room in the messages log for every month that is planned or may still be. Raises StoreUnavailable."""
+    """Room for every month that is planned, or may still be: in the messages log, and ahead in the read models.
+
+    Raises StoreUnavailable.
+    """
+    last = horizon(now + MONTHS_AHEAD)
     with parts.database.connect() as connection:
-        ensure_partitions(connection, (now - MONTHS_BEHIND).date(), horizon(now + MONTHS_AHEAD))
+        ensure_partitions(connection, (now - MONTHS_BEHIND).date(), last)
+    for projector in parts.projectors.values():
+        projector.make_months(now.date(), last)
 
 
 def forget_old(parts: Parts, now: datetime) -> None:

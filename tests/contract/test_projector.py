@@ -347,6 +347,26 @@ def test_each_month_that_comes_up_gets_a_partition_with_room_for_what_follows(st
         assert cursor.fetchall() == [([f"fillfactor={MESSAGE_LOG.fillfactor}"],)]
 
 
+def test_months_get_partitions_before_their_first_message_comes(store: PostgresEventStore) -> None:
+    prepared(store, MESSAGE_LOG).make_months(date(2027, 11, 30), date(2028, 1, 1))
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT relname, reloptions FROM pg_class WHERE relname ~ '^message_log_20.._..$' ORDER BY 1")
+        assert cursor.fetchall() == [
+            (f"message_log_{month}", [f"fillfactor={MESSAGE_LOG.fillfactor}"]) for month in ("2027_11", "2027_12", "2028_01")
+        ]
+
+
+@pytest.mark.parametrize("version", [MESSAGE_LOG.version - 1, MESSAGE_LOG.version + 1])
+def test_tables_of_another_version_get_no_months(store: PostgresEventStore, version: int) -> None:
+    projector = prepared(store, MESSAGE_LOG)
+    with store.database.transaction() as cursor:
+        cursor.execute("UPDATE positions SET version = %s WHERE follower = 'message_log'", (version,))
+    projector.make_months(date(2027, 11, 30), date(2028, 1, 1))
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^message_log_20.._..$'")
+        assert cursor.fetchall() == [(0,)]
+
+
 def test_preparing_again_keeps_what_is_there(store: PostgresEventStore) -> None:
     tell(store, "messages", *messages(1, 2))
     drain(prepared(store, ANALYTICS_VIEW))
