@@ -1,6 +1,6 @@
 """Which messages does somebody mean: of a list, a count, a redrive?"""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -17,7 +17,8 @@ from projections.projection import Cursor
 NONE: Final = (UUID(int=0), UUID(int=0))
 """Bounds between which no ID lies."""
 
-
+YEARS: Final = (1970, 9998)
+"""Of which an ID can have the dates, and the days after them."""
 BAD_ENDS: Final = frozenset[Status](("cancelled", "expired", "abandoned", "in_doubt"))
 """Few messages are in these, and an index leads to them."""
 
@@ -72,6 +73,11 @@ def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -
     if after:
         conditions.append(sql.SQL("(due_at, id) > (%s, %s)"))
         arguments += [after.due_at, after.message_id]
+    if asked.due_before and YEARS[0] <= asked.due_before.year <= YEARS[1]:
+        # Nothing falls due a day before its date, by which the partitions stand; given up and begun again, it may long after.
+        conditions.append(sql.SQL("id < %s"))
+        latest = (asked.due_before.astimezone(UTC) + timedelta(days=1)).date()
+        arguments.append(date_bounds(latest, latest)[1])
     if asked.status:
         # No index knows the status, but the totals know the dates between which there is any such message.
         conditions.append(sql.SQL("id >= %s AND id < %s"))

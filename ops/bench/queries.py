@@ -1,7 +1,7 @@
 """How long does each question take that people ask of the read models, and does an index answer it?"""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -13,7 +13,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from domain.timezones import NAMES, canonical
-from infrastructure.partitions import ensure_partitions
+from infrastructure.partitions import ensure_partitions, months_made
 from infrastructure.user_sealer import UserSealer
 from ops.bench.ground import ground
 from ops.bench.past import Past, people_of
@@ -112,17 +112,22 @@ def measure(messages: int, people: int, tell: Tell) -> Result:
         _fill(parts, messages, people, now, telling(tell, "queries: "))
         with parts.database.connect() as connection:
             large = _large_tables(connection)
-        times, scanned = {}, []
+            months = _partitions(connection)
+        times, scanned, pruned = {}, list[str](), list[str]()
         for query in _queries(parts, now):
             tell(f"queries: {query.name}")
             times[query.name] = _times(parts, query)
-            scanned += [f"{table} ({query.name})" for table in sorted(_scanned(parts, query, large))]
+            plans = _plans(parts, query)
+            scanned += [f"{table} ({query.name})" for table in sorted(_named(plans, ("Seq Scan",)) & large)]
+            if read := _named(plans) & months:
+                pruned.append(f"{query.name}: {len(read)}")
         at = place.now()
     runs = [{(name, "ms"): taken[run] for name, taken in times.items()} for run in range(TIMES)]
     settings: dict[str, Setting] = {
         "messages": messages,
         "people": people,
         "read from end to end": ", ".join(scanned) or "nothing",
+        f"partitions of message_log in the plan, of {len(months)}": ", ".join(pruned),
     }
     return Result(part="queries", at=at, machine=machine, settings=settings, figures=figures_of(runs))
 
@@ -223,19 +228,26 @@ def _times(parts: Parts, query: Query) -> list[float]:
     return times
 
 
-def _scanned(parts: Parts, query: Query, large: set[str]) -> set[str]:
+def _plans(parts: Parts, query: Query) -> list[dict[str, Any]]:
     with parts.database.direct() as connection, connection.transaction():
         cursor = Explained(connection)
         cursor.plans = []
         query.ask(cursor)
-        return {table for plan in cursor.plans for table in _scans(plan)} & large
+        return cursor.plans
 
 
-def _scans(plan: dict[str, Any]) -> Iterator[str]:
-    if plan["Node Type"] == "Seq Scan":
-        yield plan["Relation Name"]
-    for below in plan.get("Plans", []):
-        yield from _scans(below)
+def _named(plans: Sequence[dict[str, Any]], nodes: Container[str] | None = None) -> set[str]:
+    """The tables that nodes of these types read, or any."""
+    found: set[str] = set()
+    for plan in plans:
+        if "Relation Name" in plan and (nodes is None or plan["Node Type"] in nodes):
+            found.add(plan["Relation Name"])
+        found |= _named(plan.get("Plans", ()), nodes)
+    return found
+
+
+def _partitions(connection: psycopg.Connection[tuple[Any, ...]]) -> set[str]:
+    return {f"message_log_{year}_{month:02}" for year, month in months_made(connection.cursor(), "message_log")}
 
 
 def _large_tables(connection: psycopg.Connection[tuple[Any, ...]]) -> set[str]:

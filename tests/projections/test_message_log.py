@@ -1,12 +1,13 @@
 """Does the log say of each message what became of it?"""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from psycopg import sql
 
 from domain.event import Event
 from domain.message_id import message_id
@@ -20,9 +21,10 @@ from domain.scheduled_message import (
     SendRequested,
     evolve,
 )
+from infrastructure.partitions import ensure_partitions
 from projections import message_log
 from projections.logged_message import LoggedMessage, reason_shown
-from projections.message_filter import Asked
+from projections.message_filter import Asked, condition
 from projections.message_log import MESSAGE_LOG
 from projections.page_cursor import BadCursor
 from projections.projection import Cursor, Projection
@@ -248,6 +250,33 @@ def test_a_status_is_found_on_whichever_day_it_is(log: ReadModel, cursor: Cursor
     assert ids(message_log.page(cursor, Asked(status="cancelled"))) == names[2:]
     assert ids(message_log.page(cursor, Asked(status="requested"))) == []
     assert ids(message_log.page(cursor, Asked(status="sent", due_from=DUE + timedelta(days=1)))) == []
+
+
+def test_what_is_due_before_its_date_or_long_after_is_found_by_when_it_is_due(log: ReadModel, cursor: Cursor) -> None:
+    day = date(2027, 6, 1)
+    first_on_earth, last_on_earth, begun_again = (message_id(UUID(int=number), "BIRTHDAY", day) for number in range(3))
+    midnight = datetime(2027, 6, 1, tzinfo=UTC)
+    due = {first_on_earth: midnight - timedelta(hours=14), last_on_earth: midnight + timedelta(hours=12), begun_again: midnight}
+    log.given_batch([(name, replace(SCHEDULED, occasion=day, due_at=at)) for name, at in due.items()])
+    again = MessageRedriven(
+        **REPEATED | {"due_at": midnight + timedelta(days=400)}, by="cli", send_before=midnight + timedelta(days=401)
+    )
+    log.given(begun_again, ABANDONED, again)
+    assert ids(message_log.page(cursor, Asked(due_before=due[first_on_earth] + timedelta(seconds=1)))) == [first_on_earth]
+    assert ids(message_log.page(cursor, Asked(due_before=midnight + timedelta(days=1)))) == [first_on_earth, last_on_earth]
+    assert ids(message_log.page(cursor, Asked(due_from=midnight + timedelta(days=399)))) == [begun_again]
+    everything = [first_on_earth, last_on_earth, begun_again]
+    assert ids(message_log.page(cursor, Asked(due_before=datetime.max.replace(tzinfo=UTC)))) == everything
+    assert ids(message_log.page(cursor, Asked(due_before=datetime.min.replace(tzinfo=UTC)))) == []
+
+
+def test_the_partitions_of_later_months_are_left_alone(log: ReadModel, cursor: Cursor) -> None:
+    ensure_partitions(cursor.connection, date(2027, 6, 1), date(2027, 6, 1), "message_log")
+    where, arguments = condition(cursor, Asked(due_before=datetime(2027, 5, 20, tzinfo=UTC)))
+    cursor.execute(sql.SQL("EXPLAIN SELECT FROM message_log WHERE {}").format(where), arguments)
+    plan = " ".join(line for (line,) in cursor.fetchall())
+    assert "message_log_2027_05" in plan
+    assert "message_log_2027_06" not in plan
 
 
 def test_a_reason_is_found_as_it_is_shown(log: ReadModel, cursor: Cursor) -> None:
