@@ -17,6 +17,7 @@ from ops.bench.peaks import Peaks
 from ops.bench.people import crowd, plan, register
 from ops.bench.processes import Process, ProcessFailed, cpu_of, ninebell, running, until
 from ops.bench.report import Found, Result, Setting, Tell, figures_of, telling
+from ops.bench.weights import Weights
 from ops.wiring import Parts
 
 MESSAGES_A_SECOND: Final = 1_000  # registered, planned and read by every follower before the due instant
@@ -33,7 +34,7 @@ class Burst(Struct, frozen=True, kw_only=True):
     workers: int = 2
     bulk: int = 1  # messages a call
     zones: tuple[str, ...] = ("Asia/Shanghai",)  # one instant is one offset: the real herd lives in few zones
-    all_roles: bool = False  # api and planner as well
+    all_roles: bool = False  # api and planner as well; and the servers are weighed
     lead_seconds: float | None = None  # between the registrations and the due instant; else by the number of messages
 
 
@@ -78,16 +79,17 @@ def run_once(place: Ground, bus: Broker, burst: Burst, tell: Tell, opened: Opene
                 process.until_it_says("running:")
             due_at, planned = _prepared(parts, burst, tell)
             ours = {process.name: process.pid for process in processes}
-            measured, peaks = ours | servers(place, bus), Peaks(parts, ours)
-            began = wait_for(due_at, parts)
-            before = cpu_of(measured)
-            _until_delivered(burst.messages, provider, processes, tell, peaks)
-            until_caught_up(parts, processes, tell, peaks)
-            everything_seconds = time.monotonic() - began
+            measured, peaks = ours | servers(place, bus), Peaks(parts)
+            with Weights(measured if burst.all_roles else ours) as weights:  # the servers' sessions are many to weigh
+                began = wait_for(due_at, parts)
+                before = cpu_of(measured)
+                _until_delivered(burst.messages, provider, processes, tell, peaks)
+                until_caught_up(parts, processes, tell, peaks)
+                everything_seconds = time.monotonic() - began
             used = {name: after - before[name] for name, after in cpu_of(measured).items()}
     received = lateness_after(provider.calls(burst.messages), due_at)
     recorded: Found = {("planned", "messages/s"): planned, ("recorded and shown after", "s"): everything_seconds}
-    return figures(received) | recorded | costs(used, burst.messages) | peaks.figures()
+    return figures(received) | recorded | costs(used, burst.messages) | peaks.figures() | weights.figures()
 
 
 def _prepared(parts: Parts, burst: Burst, tell: Tell) -> tuple[datetime, float]:

@@ -35,10 +35,11 @@ class Weights:
         self._thread.join()
 
     def figures(self) -> Found:
-        """The most of each, and how much more it held at the end than in the middle: nothing, if its memory is flat."""
+        """Of each what it held at first and at most, and how much more at the end than in the middle: nothing, if it is flat."""
         found: Found = {}
         for name, looks in self.series.items():
             held = [mebibytes for _, mebibytes in looks]
+            found[f"memory of {name} at first", "MiB"] = held[0]
             found[f"memory of {name}", "MiB"] = max(held)
             found[f"memory of {name}, growth in the second half", "MiB"] = _end(held) - _end(held[: (len(held) + 1) // 2])
         return found
