@@ -16,6 +16,7 @@ from infrastructure.list_dumper import ADAPTERS, OF_KIND
 
 SOME_UUID = UUID("01a20ada-2c00-8de6-b92d-424955cc7619")
 AN_INSTANT = datetime(2027, 5, 15, 9, 0, 0, 123_456, tzinfo=UTC)
+A_DAY = date(2028, 2, 29)
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 LISTS = st.one_of(
@@ -61,7 +62,8 @@ def test_a_list_comes_back_as_it_was(connection: psycopg.Connection[Any], typed:
         ("timestamptz[]", [AN_INSTANT, datetime(1999, 12, 31, 23, 59, 59, 999_999, UTC)]),
         ("timestamptz[]", [AN_INSTANT.astimezone(timezone(timedelta(hours=-9, minutes=-30)))]),
         ("timestamp[]", [AN_INSTANT.replace(tzinfo=None)]),
-        ("date[]", [date(2028, 2, 29)]),
+        ("date[]", [A_DAY, date(1999, 12, 31), date.min, date.max]),
+        ("date[]", [A_DAY, None]),
         ("text[]", [["a", "b"], ["c", "d"]]),
         ("int[]", [[1, 2], [3, 4]]),
     ],
@@ -78,25 +80,29 @@ def test_a_statement_with_lists_of_several_kinds(connection: psycopg.Connection[
     assert row == lists
 
 
-@pytest.mark.parametrize("members", [[SOME_UUID, "a"], ["a", 1], [1, "a"], [b"a", "a"], [AN_INSTANT, "a"], [1, None, "a"]])
+@pytest.mark.parametrize(
+    "members", [[SOME_UUID, "a"], ["a", 1], [1, "a"], [b"a", "a"], [AN_INSTANT, "a"], [A_DAY, AN_INSTANT], [1, None, "a"]]
+)
 def test_what_psycopg_refuses_is_refused(connection: psycopg.Connection[Any], members: list[Any]) -> None:
     with pytest.raises((psycopg.Error, AttributeError, TypeError)):
         connection.execute("SELECT %b::text[]", (members,))
 
 
 def test_every_kind_of_ours_is_known_by_its_name_in_postgresql() -> None:
-    oids = {psycopg.postgres.types[name].array_oid for name in ("uuid", "text", "bytea", "int4", "timestamptz")}
+    oids = {psycopg.postgres.types[name].array_oid for name in ("uuid", "text", "bytea", "int4", "timestamptz", "date")}
     assert {dumper.oid for dumper in OF_KIND.values()} == oids
 
 
 def test_a_statement_leaves_nothing_to_the_collector_of_cycles(connection: psycopg.Connection[Any]) -> None:
-    lists = ([SOME_UUID], [None, SOME_UUID], ["a"], [1], [2**40], [AN_INSTANT])
+    lists = ([SOME_UUID], [None, SOME_UUID], ["a"], [1], [2**40], [AN_INSTANT], [A_DAY])
+    types = ("uuid", "uuid", "text", "int", "bigint", "timestamptz", "date")
+    statement = "SELECT " + ", ".join(f"%b::{name}[]" for name in types)
     with connection.cursor(binary=True) as cursor:
         gc.collect()
         gc.disable()
         try:
             for _ in range(100):
-                cursor.execute("SELECT %b::uuid[], %b::uuid[], %b::text[], %b::int[], %b::bigint[], %b::timestamptz[]", lists)
+                cursor.execute(statement, lists)
             assert gc.collect() < 100
         finally:
             gc.enable()
