@@ -1,7 +1,6 @@
 """Which roles does this process have, and how are they started, watched and stopped together?"""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -20,6 +19,7 @@ from infrastructure.keyring import WrongMasterKey
 from infrastructure.postgres_cluster import PostgresNotStarted
 from infrastructure.projector import NewerTables
 from infrastructure.schema import SchemaTooNew
+from ops.collector import spare_the_collector
 from ops.installation import opened
 from ops.run_api import run_api
 from ops.run_dispatcher import run_dispatcher
@@ -36,7 +36,6 @@ from ops.wiring import Parts, build, prepare
 RoleName = Literal["api", "projections", "planner", "dispatcher", "worker", "sink"]
 ROLES: Final[tuple[RoleName, ...]] = ("api", "projections", "planner", "dispatcher", "worker", "sink")
 THREADS: Final = 64
-COLLECT_AFTER_OBJECTS: Final = 50_000
 WAIT_FOR_BUS_SECONDS: Final = 10.0
 
 FATAL: Final = (
@@ -111,7 +110,7 @@ async def _run_all(
             raise
         if stop.loop.is_set():
             return
-        _spare_the_collector()
+        spare_the_collector()
         if parts.alone:
             group.create_task(_give_up_a_lost_database(parts, stop))
         with parts:
@@ -150,13 +149,6 @@ async def _give_up_a_lost_database(parts: Parts, stop: Stop) -> None:
         await asyncio.to_thread(parts.database.answers)
     except StoreUnavailable:
         await asyncio.to_thread(parts.database.close)
-
-
-def _spare_the_collector() -> None:
-    """What stands now stands to the end, and batches make many objects that none of them keeps: no need to look at them often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
 async def _until_stopped(role: Callable[[], Coroutine[Any, Any, None]], stop: Stop) -> None:
