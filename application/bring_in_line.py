@@ -11,7 +11,7 @@ from msgspec import Struct
 from application.parked_types import Pair, ParkedTypes
 from application.planned_slot import Person, Slot, decide_slot, slots
 from application.planner_ports import PlannedMessage, PlannerWork
-from application.ports import Group, Origin
+from application.ports import Group, NewEvents, Origin
 from application.readable import kind_of, readable
 from application.streams import Streams
 from domain.message_type import MessageTypes, TypeFailed
@@ -24,7 +24,7 @@ class Outcome(Struct, frozen=True):
     """What can't be brought in line now."""
 
     waiting: frozenset[UUID] = frozenset()
-    """Users who have a message left in somebody's hands, or one that nobody can read: it has to be looked at again."""
+    """Erased users who have a message left in somebody's hands, or one that nobody can read: it has to be looked at again."""
     parked: frozenset[Pair] = frozenset()
     """Users and types whose own code fails on them."""
     moved_by_tzdata: int = 0
@@ -46,13 +46,13 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     waiting: set[UUID] = set()
     moved = 0
     while todo:
-        clear = [slot for slot in todo if streams.can_tell(slot.message_ids)]
-        waiting |= {slot.person.user_id for slot in todo if not streams.can_tell(slot.message_ids)}
+        clear = [slot for slot in todo if streams.can_tell(slot.message_ids)] if streams.broken else todo
+        waiting |= {slot.person.user_id for slot in todo if slot.person.user.erased and not streams.can_tell(slot.message_ids)}
         lost, moved_now = _decide(work, clear, streams, now, parked)
         moved += moved_now
         landed = [slot for slot in clear if id(slot) not in lost]
         work.put_planned([row for slot in landed for row in slot.stale_rows(streams)])
-        waiting |= {slot.person.user_id for slot in landed if slot.waits(streams)}
+        waiting |= {slot.person.user_id for slot in landed if slot.person.user.erased and slot.waits(streams)}
         todo = [slot for slot in clear if id(slot) in lost]
         if todo:
             streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))
@@ -72,8 +72,9 @@ def _decide(
     if not drafts:
         return set(), 0
     appended = work.append([group for _, group in drafts], PLANNED, now)
-    landed = (group for index, (_, group) in enumerate(drafts) if index not in appended.lost)
-    return {id(drafts[index][0]) for index in appended.lost}, sum(map(_moved_by_tzdata, landed))
+    landed = [new for index, (_, group) in enumerate(drafts) if index not in appended.lost for new in group.appends]
+    work.followed_own("messages", appended, sum(len(new.events) for new in landed if new.log == "messages"))
+    return {id(drafts[index][0]) for index in appended.lost}, _moved_by_tzdata(landed)
 
 
 def _decided(slot: Slot, streams: Streams, now: datetime, parked: ParkedTypes) -> Group | None:
@@ -85,9 +86,8 @@ def _decided(slot: Slot, streams: Streams, now: datetime, parked: ParkedTypes) -
         return None
 
 
-def _moved_by_tzdata(group: Group) -> int:
-    events = (event for new in group.appends for event in new.events)
-    return sum(isinstance(event, MessageRescheduled) and event.reason == "tzdata" for event in events)
+def _moved_by_tzdata(landed: Iterable[NewEvents]) -> int:
+    return sum(isinstance(event, MessageRescheduled) and event.reason == "tzdata" for new in landed for event in new.events)
 
 
 def _load(work: PlannerWork, message_ids: Iterable[UUID]) -> Streams:

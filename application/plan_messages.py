@@ -215,6 +215,7 @@ class Planner:
             Person(
                 user_id=user_id,
                 user=user,
+                takes=taken_types(user, self._types),
                 first=(now - KEPT).date() if user.erased else cause.first,
                 since=cause.since,
                 origin=cause.origin,
@@ -236,7 +237,7 @@ class Planner:
         return [
             NextOccasion(person.user_id, kind.name, found)
             for person in people
-            for kind in taken_types(person.user, self._types)
+            for kind in person.takes
             if (found := _next_occasion(person, kind, last, parked))
         ]
 

@@ -1,6 +1,6 @@
 """Which events bring the messages of one slot, planned or wanted, in line with a person's facts?"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from application.parked_types import ParkedTypes
 from application.planner_ports import PlannedMessage
-from application.ports import Group, NewEvents, Origin
+from application.ports import Group, NewEvents, Origin, Stream
 from application.readable import kind_of
 from application.streams import Streams
 from domain import message_decisions as decide
@@ -19,7 +19,7 @@ from domain.message_type import MessageType, MessageTypes, Occasion, TypeFailed
 from domain.scheduled_message import Reason, ScheduledMessage, ScheduledMessageEvent
 from domain.timezones import local_date
 from domain.user import User
-from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
+from domain.wanted_message import WantedMessage, occasions, wanted_message
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -29,6 +29,7 @@ class Person(Struct, frozen=True, kw_only=True):
 
     user_id: UUID
     user: User
+    takes: list[MessageType]
     first: date  # nothing dated earlier is planned or moved
     since: datetime  # what was too late by then already is not planned
     origin: Origin
@@ -50,7 +51,8 @@ class Slot(Struct, frozen=True, kw_only=True):
 
     @property
     def message_ids(self) -> list[UUID]:
-        return list(dict.fromkeys([*self.rows, *(message.message_id for message in self.wanted)]))
+        wanted = [message.message_id for message in self.wanted]
+        return list(dict.fromkeys([*self.rows, *wanted])) if self.rows else wanted
 
     def stale_rows(self, streams: Streams) -> list[PlannedMessage]:
         """The planner's rows that must be written to say what is planned now."""
@@ -64,7 +66,7 @@ class Slot(Struct, frozen=True, kw_only=True):
         return any(message and (message.pending or message.status == "in_doubt") for message in known)
 
 
-def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, last: date, parked: ParkedTypes) -> list[Slot]:
+def slots(person: Person, rows: Sequence[PlannedMessage], types: MessageTypes, last: date, parked: ParkedTypes) -> list[Slot]:
     """Everything of a person that has something dated from `person.first` up to `last`, wanted or planned.
 
     Where a type's own code fails, what is planned of it stays as it is, and the type is parked.
@@ -78,7 +80,7 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
 
     dates: set[tuple[str, date]] = set()
     failed: set[str] = set()
-    for kind in taken_types(person.user, types):
+    for kind in person.takes:
         first = _seen(person, kind.name, parked).first
         # An annual type is looked at from New Year on: what was planned earlier in the year may stand in the way.
         start = date(first.year, 1, 1) if kind.annual else first
@@ -89,7 +91,8 @@ def slots(person: Person, rows: Iterable[PlannedMessage], types: MessageTypes, l
             parked.park(person.user_id, first, failure)
             failed.add(kind.name)
             continue
-        dates.update((kind.name, occasion.date) for occasion in listed)
+        if rows:
+            dates.update((kind.name, occasion.date) for occasion in listed)
         for message in wanted:
             slot(kind.name, message.occasion).wanted.append(message)
     for row in rows:
@@ -128,8 +131,7 @@ class _Draft:
 
     def __init__(self, slot: Slot, streams: Streams, now: datetime) -> None:
         self.slot, self.streams, self.now = slot, streams, now
-        self.versions: dict[UUID, int] = {}
-        self.events: dict[UUID, list[ScheduledMessageEvent]] = {}
+        self.drafted: dict[UUID, tuple[Stream[ScheduledMessage], list[ScheduledMessageEvent]]] = {}  # from where on, and what
         self.withdrawals: list[NewEvents] = []
         self.takes_the_year = False
 
@@ -159,22 +161,32 @@ class _Draft:
                 self._move(wanted, message)
 
     def group(self) -> Group | None:
-        if not self.events:
+        if not self.drafted:
             return None
         appends = [
-            NewEvents("messages", each, self.versions[each], tuple(events), self.streams.story(each))
-            for each, events in self.events.items()
+            NewEvents("messages", each, before.version, tuple(events), before.story)
+            for each, (before, events) in self.drafted.items()
         ]
         if self.takes_the_year:
             # Nobody may bring another one of the year back to life between our reading and our writing.
-            rest = [each for each in self.slot.message_ids if each not in self.events and self.streams.version(each)]
+            rest = [each for each in self.slot.message_ids if each not in self.drafted and self.streams.version(each)]
             appends += [NewEvents("messages", each, self.streams.version(each), ()) for each in rest]
         return Group((*appends, *self.withdrawals), self.slot.person.origin)
 
     def _schedule(self, wanted: WantedMessage) -> None:
         self.takes_the_year = True
-        facts = {name: getattr(wanted, name) for name in _SCHEDULED}
-        self._add(wanted.message_id, decide.schedule(None, user_id=self.slot.person.user_id, **facts))
+        scheduled = decide.schedule(
+            None,
+            user_id=self.slot.person.user_id,
+            message_type=wanted.message_type,
+            occasion=wanted.occasion,
+            timezone=wanted.timezone,
+            due_at=wanted.due_at,
+            rule=wanted.rule,
+            tzdata=wanted.tzdata,
+            type_version=wanted.type_version,
+        )
+        self._add(wanted.message_id, scheduled)
         if wanted.send_before <= self.now:
             self._add(wanted.message_id, decide.expire(self.streams.message(wanted.message_id), "late_window"))
 
@@ -214,8 +226,8 @@ class _Draft:
         return message.dispatch_id
 
     def _add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
-        self.versions.setdefault(message_id, self.streams.version(message_id))
-        self.events.setdefault(message_id, []).extend(events)
+        _, drafted = self.drafted.setdefault(message_id, (self.streams.stream(message_id), []))
+        drafted.extend(events)
         self.streams.add(message_id, events)
 
     def _over(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:
@@ -233,7 +245,6 @@ class _Draft:
 
 End = Callable[[ScheduledMessage | None, Reason, UUID | None], list[ScheduledMessageEvent]]
 _MOVED: Final = ("due_at", "timezone", "rule", "tzdata")
-_SCHEDULED: Final = (*_MOVED, "message_type", "occasion", "type_version")
 
 
 def _seen(person: Person, message_type: str, parked: ParkedTypes) -> Person:

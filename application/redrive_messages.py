@@ -127,11 +127,9 @@ class _Years:
             raise YearTaken
         # Nobody may bring another one of the year back to life between our reading and our writing.
         checks = [NewEvents("messages", each, streams.version(each), ()) for each in others]
-        group = Group(
-            (NewEvents("messages", message_id, streams.version(message_id), tuple(events), streams.story(message_id)), *checks)
-        )
+        before = streams.stream(message_id)
         streams.add(message_id, events)
-        return group
+        return Group((NewEvents("messages", message_id, before.version, tuple(events), before.story), *checks))
 
     def _others(self, message_id: UUID, message: ScheduledMessage) -> list[UUID]:
         """Raises NotAllowed where the planner would not know of it."""

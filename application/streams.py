@@ -1,6 +1,7 @@
 """How will the streams stand that a batch of decisions reads, once what was decided so far has landed?"""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 from uuid import UUID
 
 from application.ports import NewEvents, Stream
@@ -8,6 +9,8 @@ from domain import dispatch as dispatches
 from domain.dispatch import Dispatch
 from domain.errors import BeingSent
 from domain.scheduled_message import ScheduledMessage, ScheduledMessageEvent, evolve
+
+NOTHING: Final = Stream[ScheduledMessage](None, 0)
 
 
 class Streams:
@@ -19,30 +22,27 @@ class Streams:
         dispatches: Mapping[UUID, Stream[Dispatch]],
         broken: Iterable[UUID] = (),
     ) -> None:
-        self._messages, self._dispatches, self._broken = dict(messages), dict(dispatches), frozenset(broken)
+        self._messages, self._dispatches, self.broken = dict(messages), dict(dispatches), frozenset(broken)
+
+    def stream(self, message_id: UUID) -> Stream[ScheduledMessage]:
+        return self._messages.get(message_id) or NOTHING
 
     def message(self, message_id: UUID) -> ScheduledMessage | None:
-        stream = self._messages.get(message_id)
-        return stream.state if stream else None
+        return self.stream(message_id).state
 
     def can_tell(self, message_ids: Iterable[UUID]) -> bool:
         """Whether every one of these could be read."""
-        return self._broken.isdisjoint(message_ids)
+        return self.broken.isdisjoint(message_ids)
 
     def version(self, message_id: UUID) -> int:
-        stream = self._messages.get(message_id)
-        return stream.version if stream else 0
-
-    def story(self, message_id: UUID) -> str:
-        """The correlation ID of its last event."""
-        stream = self._messages.get(message_id)
-        return stream.story if stream else ""
+        return self.stream(message_id).version
 
     def add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
-        state = self.message(message_id)
+        before = self.stream(message_id)
+        state = before.state
         for event in events:
             state = evolve(state, event)
-        self._messages[message_id] = Stream(state, self.version(message_id) + len(events), self.story(message_id))
+        self._messages[message_id] = Stream(state, before.version + len(events), before.story)
 
     def withdraw(self, dispatch_id: UUID, message_id: UUID) -> NewEvents:
         """Take a member back. Raises BeingSent, also where nobody can tell."""

@@ -39,8 +39,8 @@ def taken_types(user: User, types: MessageTypes) -> list[MessageType]:
     """The types that the person has chosen and whose facts are known; none for whoever may not be written to."""
     if not user.reachable:
         return []
-    chosen = (types[name] for name in dict.fromkeys(user.message_types) if name in types)
-    return [kind for kind in chosen if why_silent(user, kind) is None]
+    chosen = dict.fromkeys(user.message_types)
+    return [kind for name in chosen if (kind := types.get(name)) is not None and why_silent(user, kind) is None]
 
 
 def why_silent(user: User, kind: MessageType) -> str | None:
@@ -73,7 +73,10 @@ def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
 def _asked(user: User, kind: MessageType, start: date, end: date) -> list[Occasion]:
     """What the type answers, as its contract says it: in [start, end), sorted, one a date. Raises TypeFailed."""
     try:
-        by_date = {occasion.date: occasion for occasion in kind.occasions(user, start, end) if start <= occasion.date < end}
+        found = [occasion for occasion in kind.occasions(user, start, end) if start <= occasion.date < end]
+        if len(found) < 2:
+            return found
+        by_date = {occasion.date: occasion for occasion in found}
         return [by_date[day] for day in sorted(by_date)]
     except Exception as error:  # a message type is somebody's plugin
         raise TypeFailed(kind.name, type(error).__name__) from error

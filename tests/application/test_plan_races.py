@@ -16,7 +16,7 @@ from domain.scheduled_message import MessageScheduled, SendRequested
 from domain.timezones import TZDATA_VERSION
 from domain.user import BirthdayChanged, TimezoneChanged, UserErased, UserSuppressed
 from tests.fakes import PlannerMemory
-from tests.planner_scene import BIRTHDAY, EVE, LATER, NEXT_DAY, Life, MemoryScene, Scene, ada, interrupted, utc
+from tests.planner_scene import BIRTHDAY, EVE, LATER, NEXT_DAY, TYPES, Life, MemoryScene, Scene, ada, interrupted, utc
 
 MOVED = BirthdayChanged("1990-05-16")
 
@@ -24,6 +24,25 @@ MOVED = BirthdayChanged("1990-05-16")
 def planned(scene: Scene, life: Life) -> list[PlannedMessage]:
     with scene.begin() as work:
         return work.planned([life.user_id], date(2026, 1, 1))
+
+
+def messages_moved(scene: Scene) -> bool:
+    with scene.begin() as work:
+        return work.todo(BIRTHDAY).messages_moved
+
+
+def test_what_the_planner_has_just_planned_it_need_not_read(scene: Scene) -> None:
+    ada(scene)
+    assert Planner(scene.begin, TYPES).step(EVE)
+    assert not messages_moved(scene)
+
+
+def test_what_others_write_before_that_is_read_all_the_same(scene: Scene) -> None:
+    bob = ada(scene)
+    bob.plan(EVE)
+    ada(scene)
+    assert Planner(interrupted(scene.begin, lambda: bob.becomes("abandoned", BIRTHDAY, LATER)), TYPES).step(LATER)
+    assert messages_moved(scene)
 
 
 def test_a_message_requested_meanwhile_is_withdrawn_all_the_same(scene: Scene) -> None:
