@@ -17,6 +17,7 @@ from domain.user import UserRegistered
 from infrastructure.database import Row, translated
 from infrastructure.event_log import TABLES
 from infrastructure.event_store import PostgresEventStore
+from infrastructure.imports_first import begin_to_apply
 from infrastructure.keyring import KEY_BYTES, DataKey
 
 REGISTERED: Final = stored_name(UserRegistered)
@@ -93,6 +94,7 @@ class PostgresStaging:
             self._connection.execute("SET LOCAL statement_timeout = '10min'; SET LOCAL work_mem = '64MB'")
             self._connection.execute(DROP_SUPERSEDED)
             self._connection.execute("CREATE INDEX ON staged (batch)")
+            begin_to_apply(self._connection)
         for batch in range(self._batches):
             rows = self._registered(batch)
             if registered := rows[0][0]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from datetime import date
+from time import monotonic
 
+from infrastructure.imports_first import GivingWay
 from infrastructure.leader import Elector
 from ops.running import REST_SECONDS, Stop, lead
 from ops.wiring import Parts, ensure_months, forget_old, planner
@@ -14,7 +16,7 @@ def run_planner(parts: Parts, stop: Stop) -> None:
     with Elector(parts.database, "planner", take_over_at_once=parts.alone) as elector:
 
         def begin() -> Callable[[], bool]:
-            term, made_on = planner(parts, elector), date.min
+            term, imports_first, made_on = planner(parts, elector), GivingWay(parts.database), date.min
 
             def step() -> bool:
                 nonlocal made_on
@@ -23,7 +25,7 @@ def run_planner(parts: Parts, stop: Stop) -> None:
                     ensure_months(parts, now)
                     forget_old(parts, now)
                     made_on = now.date()
-                return term.step(now)
+                return not imports_first.due(monotonic()) and imports_first.went_on(more=term.step(now))
 
             return step
 
