@@ -21,8 +21,7 @@ from tests.contract.test_projector import NOW, drain, prepared, rows
 from tests.contract.test_rebuild import JULY, MASTER_KEY, history
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_server_killed_under_a_build_takes_only_the_part_that_was_not_done(data_dir: Path, processes: int) -> None:
+def test_a_server_killed_under_a_build_takes_only_the_part_that_was_not_done(data_dir: Path) -> None:
     with EmbeddedPostgres.start(data_dir, guest=True) as first:
         migrate(first.dsn)
         with Database(first.dsn, application_name="tests") as pool, Announcer(pool) as announcer:
@@ -44,11 +43,11 @@ def test_a_server_killed_under_a_build_takes_only_the_part_that_was_not_done(dat
                     server.wait()
 
             with pytest.raises(StoreUnavailable):
-                Rebuild(store, Filling(first.dsn, MASTER_KEY, processes), MESSAGE_LOG, Signal(), kill).build(NOW)
+                Rebuild(store, Filling(first.dsn, MASTER_KEY, 1), MESSAGE_LOG, Signal(), kill).build(NOW)
             done = told[-1].events
             with EmbeddedPostgres.start(data_dir, guest=True) as second:
                 told.clear()
-                work = Rebuild(store, Filling(second.dsn, MASTER_KEY, processes), MESSAGE_LOG, Signal(), told.append)
+                work = Rebuild(store, Filling(second.dsn, MASTER_KEY, 1), MESSAGE_LOG, Signal(), told.append)
                 work.build(NOW)
                 assert 0 < max(one.events for one in told) <= store.head().messages - done
                 assert rows(store, MESSAGE_LOG) == before
