@@ -26,6 +26,9 @@ DOUBT: Final = Origin(who="dispatcher", causation_id="doubt")
 REPEAT_AFTER: Final = timedelta(seconds=10)
 """The same for every doubt, so that those that wait are the end of the log and no more need be remembered."""
 
+READ_AT_ONCE: Final = 10_000
+"""Events, of which hardly any is a doubt."""
+
 FOR_OTHERS: Final = frozenset({UNREADABLE, WORKER_DEAD, "restored", "late_window", KEY_LIFETIME})
 """Doubts that recovery, or a person, sees to."""
 
@@ -53,10 +56,11 @@ class RepeatDoubt:
     def step(self, now: datetime) -> bool:
         """One transaction; whether there may be more to do at once. Raises Deposed, PositionLost."""
         with self._begin() as work:
-            followed = work.follow("messages", PAGE, frozenset({DeliveryInDoubt}))
+            followed = work.follow("messages", READ_AT_ONCE, frozenset({DeliveryInDoubt}))
             found = [_Doubt(one.position, one.at, one.stream_id, one.event) for one in followed.events]
             early = [doubt.position for doubt in found if doubt.at > now - REPEAT_AFTER]
-            beyond = _beyond_room(found, MOST_IN_ALL - sum(work.members_in_flight().values())) if found else []
+            room = MOST_IN_ALL - sum(work.members_in_flight().values()) if found else 0
+            beyond = _beyond_room(found, min(room, PAGE))
             read_to = min([_end_of_whole_dispatches(followed, found), *(position - 1 for position in (*early, *beyond))])
             doubts: defaultdict[UUID, set[UUID]] = defaultdict(set)
             for doubt in found:
@@ -67,7 +71,7 @@ class RepeatDoubt:
                 doubts[dispatch_id] |= message_ids
             self._repeat(work, doubts, now)
             work.followed("messages", read_to)
-        return bool(asked) or (followed.more and not early and not beyond)
+        return bool(asked) or (not early and (room > PAGE if beyond else followed.more))
 
     def _asked_again(self, work: DispatcherWork) -> dict[UUID, set[UUID]]:
         """What was left alone, and an operator wants looked at again; its newest doubt counts."""

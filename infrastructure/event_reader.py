@@ -54,7 +54,7 @@ SEALED_STRETCH: Final[dict[Log, str]] = {
     log: f"""
         SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                CASE WHEN topic <> ALL(%b) THEN state END, NULL
-        FROM {log} WHERE notification_id > %b ORDER BY notification_id LIMIT %b"""
+        FROM {log} WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b"""
     for log in LOGS
 }
 STRETCH: Final[dict[Log, str]] = SEALED_STRETCH | {
@@ -62,9 +62,19 @@ STRETCH: Final[dict[Log, str]] = SEALED_STRETCH | {
         SELECT stretch.*, (SELECT wrapped FROM user_keys WHERE user_id = originator_id) FROM (
             SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                    CASE WHEN topic <> ALL(%b) THEN state END
-            FROM users WHERE notification_id > %b ORDER BY notification_id LIMIT %b) AS stretch
+            FROM users WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b) AS stretch
         ORDER BY notification_id"""
 }
+# A process manager wants few events of this log: these, each with the page's end and size, or one row with nothing but those.
+SIFTED_STRETCH: Final = """
+    WITH page AS MATERIALIZED (
+        SELECT notification_id, originator_id, originator_version, recorded_at, topic,
+               CASE WHEN topic <> ALL(%b) THEN state END AS state
+        FROM messages WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b)
+    SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, NULL, whole.last, whole.events
+    FROM (SELECT max(notification_id) AS last, count(*) AS events FROM page) AS whole LEFT JOIN page ON state IS NOT NULL
+    ORDER BY notification_id"""
+END_OF_LOG: Final = 2**63 - 1
 STREAM_AT: Final[dict[Log, str]] = {
     "users": "SELECT originator_id FROM users WHERE notification_id = %b",
     "messages": "SELECT originator_id FROM messages WHERE notification_id = %b",
@@ -162,9 +172,11 @@ class EventReading:
             last_given = int(cursor.execute(LAST_GIVEN[log], prepare=True).fetchall()[0][0])
         if last_given <= after:  # cheaper than to ask every partition, and the usual answer
             return Stretch([], after, more=False)
-        statement = SEALED_STRETCH[log] if sealed else STRETCH[log]
-        cursor.execute(statement, (self._mapper.others(kinds), after, limit), prepare=True)
-        rows = [row for row in cursor if until is None or row[0] <= until]
+        sifted = sealed and log == "messages"
+        statement = SIFTED_STRETCH if sifted else (SEALED_STRETCH if sealed else STRETCH)[log]
+        asked = (self._mapper.others(kinds), after, END_OF_LOG if until is None else until, limit)
+        rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
+        end, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
         decode = self.decoder()
         events: list[Recorded[Event]] = []
         unreadable: list[ParkedEvent] = []
@@ -178,8 +190,8 @@ class EventReading:
                 continue
             if kinds is None or type(stored.event) in kinds:
                 events.append(_recorded(row, stored))
-        full = len(rows) == limit
-        return Stretch(events, rows[-1][0] if rows else after, full, torn=full, unreadable=tuple(unreadable))
+        full = read == limit
+        return Stretch(events, end or after, full, torn=full, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
         """The last position of each log."""

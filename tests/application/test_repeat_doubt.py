@@ -172,8 +172,22 @@ def test_doubts_are_repeated_only_as_far_as_there_is_room_in_flight() -> None:
 def test_the_end_of_a_page_does_not_tear_a_dispatch_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = in_doubt(*range(1, 100))  # 99 scheduled, 99 requested, 99 in doubt
     memory.positions["doubt", "messages"] = 98
-    monkeypatch.setattr("application.repeat_doubt.PAGE", 150)
+    monkeypatch.setattr("application.repeat_doubt.READ_AT_ONCE", 150)
     repeating = repeater(memory)
     while repeating.step(READY):
         pass
     assert [len(batch.message_ids) for batch in dispatches(memory)] == [99, 99]
+
+
+def test_a_step_repeats_a_page_of_the_doubts_that_it_read_and_goes_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = in_doubt(*range(1, 4))
+    run(dispatcher(memory, first_id=50), DUE)  # hears of the end
+    schedule(memory, [4, 5])
+    run(dispatcher(memory, first_id=60), DUE)
+    outcome(memory, UUID(int=60), [4, 5], "timeout")
+    monkeypatch.setattr("application.repeat_doubt.PAGE", 4)
+    repeating = repeater(memory)
+    assert repeating.step(READY)
+    assert [len(one.message_ids) for one in dispatches(memory)[2:]] == [3]
+    assert not repeating.step(READY)
+    assert [len(one.message_ids) for one in dispatches(memory)[2:]] == [3, 2]

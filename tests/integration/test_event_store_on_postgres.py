@@ -11,6 +11,7 @@ import pytest
 from psycopg import Cursor, sql
 
 from application.ports import BrokenStreams, Group, NewEvents, Position, StoreUnavailable
+from domain.event import Event
 from domain.scheduled_message import MessageCancelled
 from domain.user import EmailChanged, TimezoneChanged, UserErased
 from infrastructure.database import Database, Row
@@ -257,6 +258,27 @@ def test_a_log_is_read_in_stretches(store: PostgresEventStore) -> None:
     assert ([recorded.position for recorded in second.events], second.position, second.more) == ([6, 8, 10], 10, False)
     assert [recorded.stream_id for recorded in second.events] == messages[2:]
     assert store.read("messages", 10, 100) == Stretch([], 10, more=False)
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "until", "found", "end", "more"),
+    [
+        (0, 5, None, [2, 4], 5, True),
+        (4, 100, None, [6, 8, 10], 10, False),
+        (4, 1, None, [], 5, True),
+        (0, 100, 5, [2, 4], 5, False),
+        (0, 100, 1, [], 1, False),
+        (10, 100, None, [], 10, False),
+    ],
+)
+def test_a_process_manager_gets_the_kinds_it_follows_and_where_the_stretch_ends(
+    store: PostgresEventStore, after: int, limit: int, until: int | None, found: list[int], end: int, more: bool
+) -> None:
+    store.append([of_message(birthday_of(uuid4()), 0, scheduled(), cancelled()) for _ in range(5)], CLI, NOW)
+    kinds = frozenset[type[Event]]({MessageCancelled})
+    with store.database.cursor() as cursor:
+        stretch = store.reading.stretch(cursor, "messages", after, limit, kinds, until=until, sealed=True)
+    assert ([recorded.position for recorded in stretch.events], stretch.position, stretch.more) == (found, end, more)
 
 
 def test_many_ids_of_a_month_are_looked_for_in_that_month_only(store: PostgresEventStore) -> None:
