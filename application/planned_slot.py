@@ -147,15 +147,14 @@ class _Draft:
     def keep(self, wanted: WantedMessage) -> None:
         """Schedule, move, expire or reinstate what is wanted."""
         message = self.streams.message(wanted.message_id)
-        others = [known for each in self.slot.message_ids if each != wanted.message_id and (known := self.streams.message(each))]
         if message is None:
-            if wanted.send_before > self.slot.person.since and not any(map(stands, others)):
+            if wanted.send_before > self.slot.person.since and not any(map(stands, self._others(wanted))):
                 self._schedule(wanted)
         elif message.status in decide.ALLOWED["reinstate"]:
-            if not self._over(wanted, message) and not any(map(stands, others)):
+            if not self._over(wanted, message) and not any(map(stands, self._others(wanted))):
                 self._reinstate(wanted, message)
         elif message.pending and not message.in_doubt:
-            if any(other.uses_year_up for other in others):
+            if any(other.uses_year_up for other in self._others(wanted)):
                 self._end(wanted.message_id, message, decide.cancel, "already_sent")
             elif _moved(wanted, message):
                 self._move(wanted, message)
@@ -169,9 +168,15 @@ class _Draft:
         ]
         if self.takes_the_year:
             # Nobody may bring another one of the year back to life between our reading and our writing.
-            rest = [each for each in self.slot.message_ids if each not in self.drafted and self.streams.version(each)]
-            appends += [NewEvents("messages", each, self.streams.version(each), ()) for each in rest]
+            known = {each: self.streams.version(each) for each in self.slot.message_ids if each not in self.drafted}
+            appends += [NewEvents("messages", each, version, ()) for each, version in known.items() if version]
         return Group((*appends, *self.withdrawals), self.slot.person.origin)
+
+    def _others(self, wanted: WantedMessage) -> list[ScheduledMessage]:
+        ids = self.slot.message_ids
+        if len(ids) == 1:
+            return []
+        return [known for each in ids if each != wanted.message_id and (known := self.streams.message(each))]
 
     def _schedule(self, wanted: WantedMessage) -> None:
         self.takes_the_year = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from domain.send_time import end_of_local_day
@@ -31,6 +32,7 @@ def retry_delay(retry_count: int, random: Callable[[], float]) -> timedelta:
     return min(LONGEST_DELAY, FIRST_RETRY_WITHIN * growth) * random()
 
 
+@lru_cache(maxsize=65_536)
 def send_before(occasion: date, timezone: str, due_at: datetime, late_window: timedelta | None) -> datetime:
     """The instant from which a message is too late.
 

@@ -18,11 +18,9 @@ def message_id(user_id: UUID, message_type: str, occasion: date) -> UUID:
 
     So scheduling twice is a conflict, and sorted by ID is sorted by date. Raises ValueError before 1970.
     """
-    name = message_type.encode()
-    # The length stands before the name, so that no other type and date together spell the same bytes.
-    facts = user_id.bytes + len(name).to_bytes(4, "big") + name + occasion.toordinal().to_bytes(4, "big")
-    hashed = int.from_bytes(blake2b(facts, digest_size=10).digest(), "big")
-    return UUID(int=_first_id(occasion) | _VERSION_8 | (hashed >> 62 & 0xFFF) << 64 | _VARIANT | hashed & _LOW_62_BITS)
+    fixed, facts = _of_all(message_type, occasion)
+    hashed = int.from_bytes(blake2b(user_id.bytes + facts, digest_size=10).digest(), "big")
+    return UUID(int=fixed | (hashed >> 62 & 0xFFF) << 64 | hashed & _LOW_62_BITS)
 
 
 def occasion_of(message_id: UUID) -> date:
@@ -45,6 +43,15 @@ def month_bounds(year: int, month: int) -> tuple[UUID, UUID]:
 def date_bounds(first: date, last: date) -> tuple[UUID, UUID]:
     """The IDs between which the messages dated `first` to `last` inclusive lie, the upper exclusive."""
     return UUID(int=_first_id(first)), UUID(int=_first_id(last + timedelta(days=1)))
+
+
+@lru_cache(maxsize=4096)
+def _of_all(message_type: str, occasion: date) -> tuple[int, bytes]:
+    """The bits that everybody's ID has for an occasion, and what is hashed of it."""
+    name = message_type.encode()
+    # The length stands before the name, so that no other type and date together spell the same bytes.
+    facts = len(name).to_bytes(4, "big") + name + occasion.toordinal().to_bytes(4, "big")
+    return _first_id(occasion) | _VERSION_8 | _VARIANT, facts
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ from domain.spread import spread_delay
 from domain.timezones import TZDATA_VERSION, zone
 from domain.user import User
 
+_A_DAY: Final = timedelta(days=1)
 _A_YEAR_AND_A_BIT: Final = timedelta(days=400)
 _LONGEST_PAUSE: Final = timedelta(days=8 * 366 + 1)
 """Feb 29 comes again after at most eight years: 2096, 2104."""
@@ -56,16 +57,16 @@ def occasions(user: User, kind: MessageType, first: date, last: date) -> list[Oc
 
     Raises TypeFailed.
     """
-    return _asked(user, kind, max(first, user.first_occasion), last + timedelta(days=1))
+    return _asked(user, kind, max(first, user.first_occasion), last + _A_DAY)
 
 
 def next_occasion(user: User, kind: MessageType, after: date) -> date | None:
     """The first one dated later than `after`; None when there is none within eight years. Raises TypeFailed."""
-    start = max(after + timedelta(days=1), user.first_occasion)
+    start = max(after + _A_DAY, user.first_occasion)
     if start > _CALENDARS_END:
         return None
-    for end in (start + _A_YEAR_AND_A_BIT, start + _LONGEST_PAUSE):
-        if found := _asked(user, kind, start, end):
+    for pause in (_A_YEAR_AND_A_BIT, _LONGEST_PAUSE):
+        if found := _asked(user, kind, start, start + pause):
             return found[0].date
     return None
 
