@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from infrastructure.database import Database
 from infrastructure.keyring import Keyring
-from infrastructure.read_model_build import Build, Fill, Task
+from infrastructure.read_model_build import Build, Fill, Finish, Task
 from infrastructure.read_model_filler import Filler
 
 WORTH_PROCESSES_EVENTS: Final = 100_000
@@ -69,22 +69,31 @@ class Filling:
 
     def run(self, build: Build, watch: Watch, stopped: Callable[[], bool]) -> None:
         """Raises Stopped, Overtaken, StoreUnavailable, BrokenProcessPool."""
-        with _database(self._dsn) as database, database.cursor() as cursor:
-            tasks = build.tasks(cursor)
-        left = [(number, task) for number, task, done in tasks if not done]
-        fills = [each for each in left if isinstance(each[1], Fill)]
-        finishes = [each for each in left if not isinstance(each[1], Fill)]
-        whole = sum(task.stretch.events for _, task, _ in tasks if isinstance(task, Fill))
-        if not left:
+        tasks = self._tasks(build)
+        if all(done for _, _, done in tasks):
             return
-        with self._hands(build, sum(_events(task) for _, task in fills)) as each:
-            done, read = whole - sum(_events(task) for _, task in fills), 0
+        whole, left = sum(_events(task) for _, task, _ in tasks), sum(_events(task) for _, task, done in tasks if not done)
+        with self._hands(build, left) as each:
+            done, read = whole - left, 0
             watch(Told("reading", done, whole))
-            for task, events in each(fills, stopped):
-                done, read = done + _events(task), read + events
-                watch(Told("reading", done, whole, read))
-            for number, _ in enumerate(each(finishes, stopped), start=1):
-                watch(Told("indexing", number, len(finishes)))
+            while fills := self._left(build, Fill):
+                for task, events in each(fills, stopped):
+                    done, read = done + _events(task), read + events
+                    watch(Told("reading", done, whole, read))
+            while finishes := self._left(build, Finish):
+                for number, _ in enumerate(each(finishes, stopped), start=1):
+                    watch(Told("indexing", number, len(finishes)))
+
+    def _left(self, build: Build, kind: type[Task]) -> list[Numbered]:
+        return [(number, task) for number, task, done in self._tasks(build) if isinstance(task, kind) and not done]
+
+    def _tasks(self, build: Build) -> list[tuple[int, Task, bool]]:
+        """As they are after a crash of the server, too, which may take what fillers committed: the lock is written to the disk, and
+        all that was committed before goes there with it.
+        """
+        with _database(self._dsn) as database, database.transaction() as cursor:
+            build.hold(cursor)
+            return build.tasks(cursor)
 
     @contextmanager
     def _hands(self, build: Build, events: int) -> Iterator[Each]:

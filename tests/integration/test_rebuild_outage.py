@@ -1,5 +1,6 @@
 """Does a build go on where it was when the server is killed under it?"""
 
+from contextlib import suppress
 from pathlib import Path
 from threading import Event as Signal
 
@@ -53,3 +54,39 @@ def test_a_server_killed_under_a_build_takes_only_the_part_that_was_not_done(dat
                 assert rows(store, MESSAGE_LOG) == before
                 work.swap()
                 assert rows(store, MESSAGE_LOG) == before
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("stage", ["reading", "indexing"])
+def test_what_a_killed_server_has_forgotten_is_done_again(data_dir: Path, processes: int, stage: str) -> None:
+    with EmbeddedPostgres.start(data_dir, guest=True) as server:
+        migrate(server.dsn)
+        with Database(server.dsn, application_name="tests") as pool, Announcer(pool) as announcer:
+            with pool.connect() as connection:
+                ensure_partitions(connection, NOW.date(), JULY)
+                connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # so that it forgets what nobody waited for
+                connection.execute("SELECT pg_reload_conf()")
+            store = PostgresEventStore(pool, Keyring(MASTER_KEY), announcer=announcer)
+            history(store)
+            drain(prepared(store, MESSAGE_LOG))
+            before = rows(store, MESSAGE_LOG)
+            killed: list[Told] = []
+
+            def kill(one: Told) -> None:
+                if one.stage == stage and one.done >= one.whole and not killed:
+                    killed.append(one)
+                    process = psutil.Process(server.pid)
+                    process.kill()
+                    process.wait()
+                    assert server.revive()
+
+            def work() -> Rebuild:
+                return Rebuild(store, Filling(server.dsn, MASTER_KEY, processes), MESSAGE_LOG, Signal(), kill)
+
+            for _ in range(3):  # as it is called again where it ended
+                with suppress(StoreUnavailable):
+                    work().build(NOW)
+                    break
+            work().swap()
+            assert killed
+            assert rows(store, MESSAGE_LOG) == before
