@@ -29,7 +29,7 @@ class Position(Struct, frozen=True):
     dispatches: int = 0
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """Who caused an event, and the story it belongs to."""
 
     who: str  # `key:NAME`, `cli`, or the role
@@ -37,7 +37,7 @@ class Origin(Struct, frozen=True):
     causation_id: str = ""
 
 
-class Recorded(Struct, Generic[E_co], frozen=True):
+class Recorded(Struct, Generic[E_co], frozen=True, gc=False):
     """An event as it stands in a log."""
 
     position: int

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):  # of values alone: in no cycle
     """A fact that was decided and can't be taken back. A subclass's `tag` is its stored name, for ever."""
 
 

@@ -26,7 +26,7 @@ EVENTS: Final[dict[Log, tuple[type[Event], ...]]] = {
 }
 
 
-class Written(Struct, Generic[E], frozen=True):
+class Written(Struct, Generic[E], frozen=True, gc=False):
     """A log's `state`: the event, and who caused it."""
 
     event: E

@@ -89,7 +89,7 @@ class Followers:
         """Whether the read model has seen these positions, waiting for it if need be. Raises StoreUnavailable.
 
         What was written to `users` shows in the message read models once the planner has drawn its conclusions and they were
-        read in turn.
+        read in turn. One that rests goes on at once.
         """
         deadline = monotonic() + timeout_seconds
         if read_model.log == "users":
@@ -99,7 +99,7 @@ class Followers:
             if not self._reached(PLANNER, "users", position.users, deadline):
                 return False
             messages = max(messages, self._store.head().messages)
-        return self._reached(read_model.name, read_model.log, messages, deadline)
+        return self._shown(read_model, messages, deadline)
 
     def wait_for_logs(self, position: Position, timeout_seconds: float = 5.0) -> bool:
         """Whether the logs reach these positions, waiting for them if need be. Raises StoreUnavailable.
@@ -112,6 +112,12 @@ class Followers:
             return heads.users >= position.users and heads.messages >= position.messages
 
         return _becomes(copied, monotonic() + timeout_seconds)
+
+    def _shown(self, read_model: Projection, position: int, deadline: float) -> bool:
+        if self._position(read_model.name, read_model.log) >= position:
+            return True
+        self._store.announcer.announce(["asked"])
+        return self._reached(read_model.name, read_model.log, position, deadline)
 
     def _reached(self, follower: str, log: Log, position: int, deadline: float) -> bool:
         return _becomes(lambda: self._position(follower, log) >= position, deadline)

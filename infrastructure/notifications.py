@@ -6,19 +6,28 @@ A notification is a hint: one that is lost, or a connection that is cut, delays 
 import logging
 from collections.abc import Iterable, Mapping
 from threading import Condition, Event, Thread
-from time import sleep
+from time import monotonic, sleep
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import psycopg
 from psycopg import Connection
 
-from application.ports import LOGS, Log, StoreUnavailable
+from application.ports import Log, StoreUnavailable
 from infrastructure.database import Database, Row, translated
 
-CHANNEL: Final[dict[Log, str]] = {"users": "ninebell_users", "messages": "ninebell_messages", "dispatches": "ninebell_dispatches"}
-LOG_OF: Final = {channel: log for log, channel in CHANNEL.items()}
+Topic = Log | Literal["asked"]
+"""A log has grown; or somebody waits for a read model to show what stands in one."""
+CHANNEL: Final[dict[Topic, str]] = {
+    "users": "ninebell_users",
+    "messages": "ninebell_messages",
+    "dispatches": "ninebell_dispatches",
+    "asked": "ninebell_asked",
+}
+TOPIC_OF: Final = {channel: topic for topic, channel in CHANNEL.items()}
 POLL_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 0.2
+"""A log that was not announced for so long is taken to stand still."""
 APART_SECONDS: Final = 0.02
 """Between two announcements of a process: in a herd there would be one an append, and each wakes every follower there is."""
 RECONNECT_SECONDS: Final = 0.2
@@ -77,32 +86,34 @@ class _Daemon:
 
 
 class Hearing:
-    """How often each log was announced, for threads to wait on."""
+    """How often each topic was announced, for threads to wait on."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._generation: dict[Log, int] = dict.fromkeys(LOGS, 0)
+        self._generation: dict[Topic, int] = dict.fromkeys(CHANNEL, 0)
 
     def listener(self) -> "Listener":
         """What one follower waits on; every follower has its own."""
         return Listener(self)
 
-    def poke(self, *logs: Log) -> None:
-        """Wake the followers of these logs in this process."""
+    def poke(self, *topics: Topic) -> None:
+        """Wake the followers of these topics in this process."""
         with self._changed:
-            for log in logs:
-                self._generation[log] += 1
+            for topic in topics:
+                self._generation[topic] += 1
             self._changed.notify_all()
 
-    def heard(self) -> dict[Log, int]:
-        """How often each log has been announced so far."""
+    def heard(self) -> dict[Topic, int]:
+        """How often each topic has been announced so far."""
         with self._changed:
             return dict(self._generation)
 
-    def wait_beyond(self, heard: Mapping[Log, int], timeout_seconds: float) -> None:
-        """Until one of these logs was announced more often than that, or the time is up."""
+    def wait_beyond(self, heard: Mapping[Topic, int], timeout_seconds: float) -> bool:
+        """Until one of these topics was announced more often than that, or False once the time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: any(self._generation[log] != times for log, times in heard.items()), timeout_seconds)
+            return self._changed.wait_for(
+                lambda: any(self._generation[topic] != times for topic, times in heard.items()), timeout_seconds
+            )
 
 
 class Announcer(_Daemon):
@@ -113,27 +124,27 @@ class Announcer(_Daemon):
         self.made_here = Hearing()
         """What this process announces, without a way round the server."""
         self._changed = Condition()
-        self._logs: set[Log] = set()
+        self._topics: set[Topic] = set()
 
-    def announce(self, logs: Iterable[Log]) -> None:
+    def announce(self, topics: Iterable[Topic]) -> None:
         """Returns at once."""
-        told = set(logs)
+        told = set(topics)
         self.made_here.poke(*told)
         with self._changed:
-            self._logs.update(told)
+            self._topics.update(told)
             self._changed.notify()
 
     def _work(self, connection: Connection[Row]) -> None:
         connection.execute("SET synchronous_commit = off")  # a hint need not survive, so nobody waits for the disk
         while not self._stopping.is_set():
             with self._changed:
-                self._changed.wait_for(lambda: self._logs or self._stopping.is_set())
-                logs, self._logs = self._logs, set()
+                self._changed.wait_for(lambda: self._topics or self._stopping.is_set())
+                topics, self._topics = self._topics, set()
             try:
-                channels = [CHANNEL[log] for log in logs]
+                channels = [CHANNEL[topic] for topic in topics]
                 connection.execute("SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel", (channels,))
             except psycopg.Error:
-                self.announce(logs)  # over the next connection
+                self.announce(topics)  # over the next connection
                 raise
             self._stopping.wait(APART_SECONDS)
 
@@ -157,12 +168,12 @@ class Wakeups(Hearing, _Daemon):
         return super().listener()
 
     def _work(self, connection: Connection[Row]) -> None:
-        for channel in LOG_OF:
+        for channel in TOPIC_OF:
             connection.execute(f"LISTEN {channel}")
-        self.poke(*LOGS)  # whatever was announced while nobody listened
+        self.poke(*CHANNEL)  # whatever was announced while nobody listened
         while not self._stopping.is_set():
             for notice in connection.notifies(timeout=STOP_LOOK_SECONDS, stop_after=1):
-                self.poke(LOG_OF[notice.channel])
+                self.poke(TOPIC_OF[notice.channel])
 
 
 class Listener:
@@ -182,3 +193,12 @@ class Listener:
         sleep(rest_seconds)
         self._hearing.wait_beyond({log: self._heard[log] for log in logs}, timeout_seconds - rest_seconds)
         self._heard = self._hearing.heard()
+
+    def rest(self, log: Log, seconds: float, stop: Event) -> None:
+        """Let a busy log grow for so long, unless it stands still, somebody has asked since the last wait, or all is to stop."""
+        until = monotonic() + seconds
+        asked: dict[Topic, int] = {"asked": self._heard["asked"]}
+        while not stop.is_set() and (left := until - monotonic()) > 0:
+            before = self._hearing.heard()[log]
+            if self._hearing.wait_beyond(asked, min(left, QUIET_SECONDS)) or self._hearing.heard()[log] == before:
+                return

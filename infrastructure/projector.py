@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from threading import Event as Signal
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
@@ -29,9 +30,12 @@ from projections.projection import Cursor, Projection
 BATCH: Final = 2_000
 IDLE_SECONDS: Final = 1.0
 REST_SECONDS_AN_EVENT: Final = 0.0005
-LONGEST_REST_SECONDS: Final = 0.25
+REST_SECONDS: Final = 0.25
 """A batch costs some milliseconds, and little more with a thousand events in it than with ten. So after a batch that came to the
 end of the log the next is left to grow, the longer the faster the log does; after a few events there is no rest to speak of."""
+HERD_REST_SECONDS: Final = 4.0
+"""While messages are sent by the thousand, whoever sends them needs the machine; and what one page tells of a message is one row
+write. Nobody waits for it: who does ends the rest."""
 
 # What an event itself can cause. Anything else (the server gone, a table missing, the disk full) would befall every event.
 POISON: Final = (
@@ -47,6 +51,8 @@ POISON: Final = (
 )
 
 POSITION: Final = "SELECT position FROM positions WHERE follower = %s AND log = %s AND version = %s FOR UPDATE"
+MUSE: Final = "SET LOCAL idle_in_transaction_session_timeout = '20s'"
+"""A large batch is thought about for longer than a session may that others wait for; nobody does for this one."""
 MOVE: Final = """
     UPDATE positions SET position = %s WHERE follower = %s AND log = %s AND version = %s AND position = %s"""
 
@@ -164,8 +170,7 @@ class Projector:
                 logger.warning("%s; it is fed by others from now on", error)
                 return
             else:
-                rest_seconds = min(events * REST_SECONDS_AN_EVENT, LONGEST_REST_SECONDS)
-                listener.wait((self.projection.log,), IDLE_SECONDS, rest_seconds)
+                self._rest(events * REST_SECONDS_AN_EVENT, listener, stop)
 
     def apply_singly(self, cursor: Cursor, events: Sequence[Recorded[Any]]) -> None:
         """Out of the log's order: a stream that is to be parked in part. In the caller's transaction."""
@@ -181,6 +186,15 @@ class Projector:
     def position(self) -> int:
         """How far it has been fed. Raises NewerTables, StoreUnavailable."""
         return self._load_position()
+
+    def _rest(self, seconds: float, listener: Listener, stop: Signal) -> None:
+        log = self.projection.log
+        if self._tail and seconds > REST_SECONDS:
+            # until an instant that is the same for all, so that one reads for all
+            left_seconds = HERD_REST_SECONDS - monotonic() % HERD_REST_SECONDS
+            listener.rest(log, min(seconds, left_seconds), stop)
+            seconds = 0.0
+        listener.wait((log,), IDLE_SECONDS, min(seconds, REST_SECONDS))
 
     def _built(self, cursor: Cursor) -> int | None:
         """Which version is live, if one is."""
@@ -238,6 +252,8 @@ class Projector:
         with self._transaction() as cursor:
             # The position goes first: its row keeps a second runner waiting, who then finds it moved.
             self._move(cursor, start, end)
+            if len(events) > BATCH:
+                cursor.execute(MUSE)
             if events:
                 self.projection.project(cursor, events, UserSealer(self._store.keyring, cursor))
 

@@ -9,8 +9,12 @@ from domain.event import Event
 from infrastructure.event_reader import ParkedEvent, Stretch
 from infrastructure.event_store import PostgresEventStore
 
-KEPT: Final = 4_000
+PAGE: Final = 40_000
+"""Of a herd's messages most are requested and sent within so many events, with 8,000 in flight. Each takes 1 kB of memory."""
+KEPT: Final = PAGE
 """Events in memory, the last of the log: no follower but one that is behind asks for what is older."""
+AT_ONCE: Final = 5_000
+"""Read with one statement, as its answer is in memory too; by one that is behind, for itself."""
 
 
 class SharedTail:
@@ -36,11 +40,11 @@ class SharedTail:
             with self._turn:  # who comes while it is read wants the same
                 if after > self._end:
                     self._begin(after)
-                if after >= self._start and len(self._events) - self._first(after) < limit:
-                    self._go_on(limit)  # what its last announcement told of may stand there
+                if after >= self._start and (lacking := limit - len(self._events) + self._first(after)) > 0:
+                    self._go_on(lacking)  # what its last announcement told of may stand there
                 if after >= self._start:
                     return self._held(after, limit)
-        return self._store.read(log, after, limit, kinds, until)
+        return self._store.read(log, after, min(limit, AT_ONCE), kinds, until)
 
     def forget(self) -> None:
         """Read anew: where a position is not what it was, or had to be asked for, other events may stand in place of these."""
@@ -51,7 +55,17 @@ class SharedTail:
         self._start = self._end = after
         self._events, self._unreadable = [], []
 
-    def _go_on(self, limit: int) -> None:
+    def _go_on(self, lacking: int) -> None:
+        self._more = True
+        while self._more and lacking > 0:
+            self._read_on(min(lacking, AT_ONCE))
+            lacking -= AT_ONCE
+        if (surplus := len(self._events) - KEPT) > 0:
+            self._start = self._events[surplus - 1].position
+            del self._events[:surplus]
+            self._unreadable = [parked for parked in self._unreadable if parked.position > self._start]
+
+    def _read_on(self, limit: int) -> None:
         try:
             stretch = self._store.read(self._log, self._end, limit, self._kinds)
         except StoreUnavailable:
@@ -60,10 +74,6 @@ class SharedTail:
         self._events += stretch.events
         self._unreadable += stretch.unreadable
         self._end, self._more = stretch.position, stretch.more
-        if (surplus := len(self._events) - KEPT) > 0:
-            self._start = self._events[surplus - 1].position
-            del self._events[:surplus]
-            self._unreadable = [parked for parked in self._unreadable if parked.position > self._start]
 
     def _first(self, after: int) -> int:
         return bisect_right(self._events, after, key=lambda recorded: recorded.position)

@@ -48,7 +48,7 @@ from infrastructure.rabbitmq import RabbitBus
 from infrastructure.read_model_rebuild import Rebuild
 from infrastructure.region_leaders import Term
 from infrastructure.schema import migrate
-from infrastructure.shared_tail import SharedTail
+from infrastructure.shared_tail import PAGE, SharedTail
 from infrastructure.story_search import PostgresStories
 from infrastructure.template_tables import PostgresTemplates
 from infrastructure.user_sealer import UserSealer
@@ -117,7 +117,6 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
     keyring = Keyring(installation.master_key)
     announcer = Announcer(database)
     store = PostgresEventStore(database, keyring, announcer=announcer)
-    tail = SharedTail(store, "messages", MESSAGE_LOG.kinds)
     return Parts(
         settings=settings,
         installation=installation,
@@ -128,7 +127,7 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
         watchdog=Watchdog(database),
         store=store,
         followers=Followers(store),
-        projectors={name: Projector(store, projection, tail=tail) for name, projection in PROJECTIONS.items()},
+        projectors=_projectors(store),
         types=types,
         channels=channel_plan(settings),
         bus=RabbitBus(settings.amqp_url.get_secret_value()) if settings.amqp_url else InProcessBus(),
@@ -276,6 +275,16 @@ def of_dispatcher(parts: Parts, follower: str, term: Term) -> Begin[PostgresDisp
     """Works of one of the dispatcher's followers, in the regions led."""
     kind = partial(PostgresDispatcherWork, regions=term.regions)
     return lambda: begin_work(parts.store, kind, follower, term.guard())
+
+
+def _projectors(store: PostgresEventStore) -> dict[str, Projector]:
+    tail = SharedTail(store, "messages", MESSAGE_LOG.kinds)
+    return {
+        name: Projector(store, projection, tail=tail, batch=PAGE)
+        if projection.log == "messages"
+        else Projector(store, projection)
+        for name, projection in PROJECTIONS.items()
+    }
 
 
 def _database_time(database: Database) -> datetime:

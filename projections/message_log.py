@@ -82,6 +82,8 @@ UPDATE message_log AS held SET
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS message (id, sent_at, updated_at)
 WHERE held.id = message.id AND held.id BETWEEN %s AND %s
 """
+PART: Final = 4_000
+"""Events whose messages' rows are read and written at a time."""
 ALIKE: Final = 20
 """Rows that are worth a statement of their own."""
 SHARED: Final = attrgetter(
@@ -111,11 +113,29 @@ class Page(Struct, frozen=True):
 
 def project(cursor: Cursor, events: Sequence[Recorded[Any]], _: Sealer) -> None:
     """Fold the events into the messages' rows by the aggregate's own rules, and count what changed status."""
-    known = _known(cursor, events)
-    rows = rows_of(events, known)
-    _put(cursor, rows, known)
-    if counted := changed(known.values(), rows):
-        cursor.execute(COUNT, [as_rows(counted)])
+    for told in _in_parts(events):
+        known = _known(cursor, told)
+        rows = rows_of(told, known)
+        _put(cursor, rows, known)
+        if counted := changed(known.values(), rows):
+            cursor.execute(COUNT, [as_rows(counted)])
+
+
+def _in_parts(events: Sequence[Recorded[Any]]) -> Iterator[Sequence[Recorded[Any]]]:
+    """All that is told of a message together, so that it is one write; some messages at a time, as their rows take memory."""
+    if len(events) <= PART:
+        yield events
+        return
+    histories: defaultdict[int, list[Recorded[Any]]] = defaultdict(list)
+    for recorded in events:
+        histories[recorded.stream_id.int].append(recorded)  # an ID's own hash is computed in Python
+    part: list[Recorded[Any]] = []
+    for history in histories.values():
+        part += history
+        if len(part) >= PART:
+            yield part
+            part = []
+    yield part
 
 
 def _put(cursor: Cursor, rows: Sequence[Row], known: Mapping[UUID, LoggedMessage]) -> None:

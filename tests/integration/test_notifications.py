@@ -1,6 +1,6 @@
 """Does a follower hear of what is appended, and is it late by a second at most when nobody tells it?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event as Signal
 from uuid import uuid4
@@ -10,7 +10,7 @@ import pytest
 from application.ports import Log
 from infrastructure import notifications
 from infrastructure.event_store import PostgresEventStore
-from infrastructure.notifications import POLL_SECONDS, Announcer, Listener, Wakeups
+from infrastructure.notifications import POLL_SECONDS, Announcer, Hearing, Listener, Topic, Wakeups
 from infrastructure.work import PostgresWork, begin_work
 from tests.store_stage import CLI, NOW, of_message, open_store, scheduled
 
@@ -160,3 +160,44 @@ def follow_one(store: PostgresEventStore, listener: Listener, act: Callable[[], 
 
 def append(store: PostgresEventStore) -> None:
     assert not store.append([of_message(uuid4(), 0, scheduled())], CLI, NOW).lost
+
+
+def test_a_rest_ends_when_the_log_stands_still(wakeups: Wakeups) -> None:
+    assert rested(wakeups.listener(), Signal())
+
+
+def test_a_rest_goes_on_while_the_log_grows_until_all_is_to_stop(store: PostgresEventStore) -> None:
+    stop = Signal()
+    growing = Growing(stop)
+    assert rested(growing.listener(), stop)
+    assert growing.looks == Growing.LOOKS
+
+
+def test_a_rest_ends_when_somebody_asks(store: PostgresEventStore, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "QUIET_SECONDS", LONG_SECONDS)
+    listener = wakeups.listener()
+    store.announcer.announce(["asked"])
+    assert rested(listener, Signal()), "and be it before the rest began"
+
+
+class Growing(Hearing):
+    """Of a log that grows between any two looks; after some of these all stops."""
+
+    LOOKS = 5
+
+    def __init__(self, stop: Signal) -> None:
+        super().__init__()
+        self.looks, self._stop = 0, stop
+
+    def wait_beyond(self, heard: Mapping[Topic, int], timeout_seconds: float) -> bool:
+        self.poke("messages")
+        self.looks += 1
+        if self.looks == self.LOOKS:
+            self._stop.set()
+        return super().wait_beyond(heard, 0.0)
+
+
+def rested(listener: Listener, stop: Signal) -> bool:
+    """As it would not be for a minute yet."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(listener.rest, "messages", LONG_SECONDS, stop).result(timeout=SOON_SECONDS) is None
