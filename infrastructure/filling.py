@@ -88,8 +88,9 @@ class Filling:
         return [(number, task) for number, task, done in self._tasks(build) if isinstance(task, kind) and not done]
 
     def _tasks(self, build: Build) -> list[tuple[int, Task, bool]]:
-        """As they are after a crash of the server, too, which may take what fillers committed: the lock is written to the disk, and
-        all that was committed before goes there with it.
+        """As they are after a crash of the server, too, which may take what fillers committed.
+
+        The lock goes to the disk, and with it all that was committed before.
         """
         with _database(self._dsn) as database, database.transaction() as cursor:
             build.hold(cursor)
