@@ -153,7 +153,6 @@ class Followed(Struct, frozen=True):
     events: list[Recorded[Event]]
     position: int
     more: bool  # the log goes on
-    torn: bool = False  # it ends where a page was full, perhaps amid what was appended together
 
 
 class Work(EventReader, Protocol):

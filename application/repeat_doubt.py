@@ -1,7 +1,6 @@
 """Process manager: which calls with an unclear answer are made again, with the same key, where that can do no harm?"""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -13,11 +12,11 @@ from application.claims import KEY_LIFETIME, UNREADABLE, too_late_from
 from application.dispatch_messages import PAGE
 from application.dispatcher_ports import DispatcherWork, InFlight
 from application.pacing import MOST_IN_ALL
-from application.ports import Begin, Followed, Group, NewEvents, Origin, Stream
+from application.ports import Begin, Group, NewEvents, Origin, Stream
 from application.readable import kind_of, readable
 from application.recover_deliveries import WORKER_DEAD
 from domain import dispatch, message_decisions
-from domain.dispatch import MOST_MEMBERS, Dispatch
+from domain.dispatch import Dispatch
 from domain.event import Event
 from domain.message_type import MessageTypes
 from domain.scheduled_message import DeliveryInDoubt, ScheduledMessage
@@ -37,11 +36,10 @@ KEY_CONFLICT: Final = "key_conflict"
 
 
 class _Doubt:
-    def __init__(self, position: int, at: datetime, message_id: UUID, event: Event) -> None:
+    def __init__(self, position: int, at: datetime, event: Event) -> None:
         assert isinstance(event, DeliveryInDoubt)
-        self.position, self.at, self.message_id = position, at, message_id
-        self.dispatch_id = event.dispatch_id
-        self.is_ours = event.reason not in FOR_OTHERS and not event.reason.startswith(KEY_CONFLICT)
+        self.position, self.at, self.dispatch_id = position, at, event.dispatch_id
+        self.is_ours = _is_ours(event.reason)
 
 
 class RepeatDoubt:
@@ -57,42 +55,36 @@ class RepeatDoubt:
         """One transaction; whether there may be more to do at once. Raises Deposed, PositionLost."""
         with self._begin() as work:
             followed = work.follow("messages", READ_AT_ONCE, frozenset({DeliveryInDoubt}))
-            found = [_Doubt(one.position, one.at, one.stream_id, one.event) for one in followed.events]
+            found = [_Doubt(one.position, one.at, one.event) for one in followed.events]
             early = [doubt.position for doubt in found if doubt.at > now - REPEAT_AFTER]
             room = MOST_IN_ALL - sum(work.members_in_flight().values()) if found else 0
             beyond = _beyond_room(found, min(room, PAGE))
-            read_to = min([_end_of_whole_dispatches(followed, found), *(position - 1 for position in (*early, *beyond))])
-            doubts: defaultdict[UUID, set[UUID]] = defaultdict(set)
-            for doubt in found:
-                if doubt.position <= read_to and doubt.dispatch_id is not None and doubt.is_ours:
-                    doubts[doubt.dispatch_id].add(doubt.message_id)
+            read_to = min([followed.position, *(position - 1 for position in (*early, *beyond))])
             asked = self._asked_again(work)
-            for dispatch_id, message_ids in asked.items():
-                doubts[dispatch_id] |= message_ids
-            self._repeat(work, doubts, now)
+            ours = [doubt for doubt in found if doubt.position <= read_to and doubt.is_ours]
+            doubted = [doubt.dispatch_id for doubt in ours if doubt.dispatch_id]
+            self._repeat(work, list(dict.fromkeys([*doubted, *asked])), now)
             work.followed("messages", read_to)
         return bool(asked) or (not early and (room > PAGE if beyond else followed.more))
 
-    def _asked_again(self, work: DispatcherWork) -> dict[UUID, set[UUID]]:
-        """What was left alone, and an operator wants looked at again; its newest doubt counts."""
-        found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    def _asked_again(self, work: DispatcherWork) -> set[UUID]:
+        """Dispatches of what was left alone, and an operator wants looked at again."""
         asked = work.asked_again(("doubt",), PAGE)
-        for message_id, stream in readable(work.load_messages, [each for log, each in asked if log == "messages"]).items():
-            if stream.state and stream.state.dispatch_id:
-                found[stream.state.dispatch_id].add(message_id)
-        for dispatch_id, batch in readable(work.load_dispatches, [each for log, each in asked if log == "dispatches"]).items():
-            found[dispatch_id].update(batch.state.members if batch.state else ())
-        return found
+        messages = readable(work.load_messages, [stream_id for log, stream_id in asked if log == "messages"])
+        of_messages = {stream.state.dispatch_id for stream in messages.values() if stream.state}
+        return {id_ for id_ in of_messages if id_} | {stream_id for log, stream_id in asked if log == "dispatches"}
 
-    def _repeat(self, work: DispatcherWork, doubts: Mapping[UUID, set[UUID]], now: datetime) -> None:
-        open_ids: Sequence[UUID] = list(doubts)
+    def _repeat(self, work: DispatcherWork, dispatch_ids: Sequence[UUID], now: datetime) -> None:
+        """Each with all of its members that are in doubt, wherever in the log that stands: a page may end amid them."""
+        open_ids = dispatch_ids
         while open_ids:  # what loses to a late answer is read again; then the locks are ours
             streams = readable(work.load_dispatches, open_ids)
-            messages = readable(work.load_messages, {id_ for dispatch_id in streams for id_ in doubts[dispatch_id]})
+            members = {member for stream in streams.values() if stream.state for member in stream.state.members}
+            messages = readable(work.load_messages, members)
             repeats: dict[UUID, tuple[Group, InFlight]] = {}
             for dispatch_id, stream in streams.items():
                 try:
-                    repeat = self._repeat_of(dispatch_id, stream.state, doubts[dispatch_id] & messages.keys(), messages, now)
+                    repeat = self._repeat_of(dispatch_id, stream.state, messages, now)
                 except Exception as error:  # noqa: BLE001  pure code on one dispatch: the rest goes on
                     work.park("dispatches", dispatch_id, kind_of(error))
                     continue
@@ -103,15 +95,11 @@ class RepeatDoubt:
             open_ids = [dispatch_id for index, dispatch_id in enumerate(repeats) if index in lost]
 
     def _repeat_of(
-        self,
-        dispatch_id: UUID,
-        state: Dispatch | None,
-        message_ids: Collection[UUID],
-        messages: Mapping[UUID, Stream[ScheduledMessage]],
-        now: datetime,
+        self, dispatch_id: UUID, state: Dispatch | None, messages: Mapping[UUID, Stream[ScheduledMessage]], now: datetime
     ) -> tuple[Group, InFlight] | None:
-        members = _in_order(state, message_ids)
-        again = {id_: messages[id_] for id_ in members if self._to_repeat(dispatch_id, messages[id_].state, now)}
+        members = state.members if state else ()  # in their order, since a bulk call is repeated as it was
+        known = {id_: messages[id_] for id_ in members if id_ in messages}
+        again = {id_: stream for id_, stream in known.items() if self._to_repeat(dispatch_id, stream.state, now)}
         return self._repeated(dispatch_id, state, again, now) if state is not None and again else None
 
     def _to_repeat(self, dispatch_id: UUID, message: ScheduledMessage | None, now: datetime) -> bool:
@@ -119,7 +107,7 @@ class RepeatDoubt:
             return False
         kind = self._types.get(message.message_type)
         safe = self._channels.clears_doubt(message.channel, message.message_type, self._types)
-        return safe and kind is not None and now < too_late_from(message, kind)
+        return _is_ours(message.doubted_for) and safe and kind is not None and now < too_late_from(message, kind)
 
     def _repeated(
         self, dispatch_id: UUID, state: Dispatch, members: Mapping[UUID, Stream[ScheduledMessage]], now: datetime
@@ -140,9 +128,8 @@ class RepeatDoubt:
         return Group((*appends, NewEvents("dispatches", repeat_id, 0, tuple(again)))), flight
 
 
-def _in_order(state: Dispatch | None, ids: Collection[UUID]) -> list[UUID]:
-    """As the dispatch had them, since a bulk call is repeated as it was."""
-    return [id_ for id_ in state.members if id_ in ids] if state else []
+def _is_ours(reason: str) -> bool:
+    return reason not in FOR_OTHERS and not reason.startswith(KEY_CONFLICT)
 
 
 def _beyond_room(doubts: Sequence[_Doubt], room: int) -> list[int]:
@@ -153,10 +140,3 @@ def _beyond_room(doubts: Sequence[_Doubt], room: int) -> list[int]:
         if room < 0:
             return [members[0].position]
     return []
-
-
-def _end_of_whole_dispatches(followed: Followed, doubts: Sequence[_Doubt]) -> int:
-    """The doubts of one dispatch stand together in the log; the end of a page must not tear them apart."""
-    if not followed.torn or not doubts or doubts[-1].position <= followed.position - MOST_MEMBERS:
-        return followed.position
-    return min(doubt.position for doubt in doubts if doubt.dispatch_id == doubts[-1].dispatch_id) - 1

@@ -193,6 +193,7 @@ class ScheduledMessage(Struct, frozen=True, kw_only=True):
     dispatch_id: UUID | None = None  # of the latest SendRequested
     attempted: bool = False  # a provider may have heard of it
     doubts: tuple[UUID | None, ...] = ()  # dispatches whose calls may have been accepted; None for a restored backup
+    doubted_for: str = ""  # the reason of the latest doubt
     duplicates_accepted: bool = False  # by whoever redrove it in doubt, until another doubt
     sent_at: datetime | None = None
 
@@ -257,7 +258,8 @@ def evolve(message: ScheduledMessage | None, event: ScheduledMessageEvent) -> Sc
         case DeliveryInDoubt():
             doubts = (*_without(message.doubts, event.dispatch_id), event.dispatch_id)
             reason = "restored" if event.reason == "restored" else "doubt"
-            return replace(message, status=status, reason=reason, attempted=True, doubts=doubts, duplicates_accepted=False)
+            doubted = {"attempted": True, "doubts": doubts, "doubted_for": event.reason, "duplicates_accepted": False}
+            return replace(message, status=status, reason=reason, **doubted)
         case DoubtResolved():
             return replace(message, status="sent" if event.outcome == "sent" else "retrying", retry_at=None, doubts=())
         case FailedOver():

@@ -190,8 +190,7 @@ class EventReading:
                 continue
             if kinds is None or type(stored.event) in kinds:
                 events.append(_recorded(row, stored))
-        full = read == limit
-        return Stretch(events, end or after, full, torn=full, unreadable=tuple(unreadable))
+        return Stretch(events, end or after, read == limit, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
         """The last position of each log."""

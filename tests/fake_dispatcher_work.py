@@ -155,7 +155,7 @@ class FakeDispatcherWork:
         stretch = self._memory.logs[log][after : after + limit]
         events = [recorded for recorded in stretch if kinds is None or type(recorded.event) in kinds]
         more = after + len(stretch) < len(self._memory.logs[log])
-        return Followed(events, after + len(stretch), more, torn=more)
+        return Followed(events, after + len(stretch), more)
 
     def followed(self, log: Log, position: int) -> None:
         before = self._position(log)
