@@ -131,7 +131,10 @@ class DispatcherWork(Work, Protocol):
     def finished(self, dispatch_ids: Sequence[UUID]) -> None: ...
 
     def members_in_flight(self) -> dict[str, int]:
-        """Channel → members of dispatches in flight. The next to ask waits for this work's end: two never fill the same room."""
+        """Channel → members of dispatches in flight, but for those of regions that nobody leads, if these are not this work's.
+
+        The next to ask waits for this work's end: two never fill the same room.
+        """
 
     def unstarted(self, now: datetime, limit: int) -> list[UUID]:
         """Dispatches no worker has started, whose next publication is due, the longest waiting first."""

@@ -19,6 +19,7 @@ from infrastructure.channel_states import channel_states
 from infrastructure.database import SCHEMA, Row
 from infrastructure.event_log import LOCK_SPACE
 from infrastructure.event_store import PostgresEventStore
+from infrastructure.leader import SILENCE_SECONDS
 from infrastructure.lost_spans import lost_spans, recorded_span
 from infrastructure.pauses import paused_names
 from infrastructure.region_leaders import role_in
@@ -82,6 +83,12 @@ REROUTE_OTHERS: Final = """
     WHERE region = ANY(%b) AND message_type <> ALL(%b) AND (priority <> %b OR channel <> ALL(%b))"""
 # Among the locks of logs, so that the watchdog sees to this one, too: who freezes with it would hold up every region.
 TURN: Final = f"SELECT pg_advisory_xact_lock({LOCK_SPACE}, hashtext('{SCHEMA}.in_flight'))"
+# What nobody leads is neither published nor taken over from the dead: it must not fill the room, or pass for a trial, for good.
+IN_FLIGHT_AND_LED: Final = f"""
+    SELECT channel, sum(members) FROM in_flight
+    WHERE region = ANY(%b) OR '{role_in("dispatcher", "")}' || region IN (
+        SELECT role FROM leader_bumps WHERE NOT released AND bumped_at > clock_timestamp() - interval '{SILENCE_SECONDS} s')
+    GROUP BY channel"""
 PUT_IN_FLIGHT: Final = """
     INSERT INTO in_flight (dispatch_id, channel, region, members, requested_at, worker, incarnation, publish_at)
     SELECT id, channel, region, members, requested_at, worker, incarnation, requested_at + interval '30 seconds'
@@ -247,7 +254,10 @@ class PostgresDispatcherWork(PostgresWork):
 
     def members_in_flight(self) -> dict[str, int]:
         self.cursor.execute(TURN, prepare=True)
-        self.cursor.execute("SELECT channel, sum(members) FROM in_flight GROUP BY channel", prepare=True)
+        if len(self._regions) == len(REGIONS):
+            self.cursor.execute("SELECT channel, sum(members) FROM in_flight GROUP BY channel", prepare=True)
+        else:
+            self.cursor.execute(IN_FLIGHT_AND_LED, (self._regions,), prepare=True)
         return {channel: int(members) for channel, members in self.cursor}
 
     def unstarted(self, now: datetime, limit: int) -> list[UUID]:

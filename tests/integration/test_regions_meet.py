@@ -8,15 +8,18 @@ import pytest
 
 from application.channel_plan import ChannelPlan
 from application.dispatch_messages import Dispatcher
+from application.pacing import STOP_AT
 from application.ports import Group, NewEvents
 from application.repeat_doubt import REPEAT_AFTER, RepeatDoubt
 from domain.dispatch import DispatchFinished, DispatchRequested
 from domain.region import REGIONS
 from domain.scheduled_message import DeliveryInDoubt, SendRequested
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
+from infrastructure.region_leaders import RegionLeaders
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import DUE, SINK, TYPES, message, repeated, run, scheduled
-from tests.dispatcher_desks import TEST, PostgresDesk, open_desk
+from tests.dispatcher_desks import TEST, PostgresDesk, flight, open_desk, put
 
 LONDON, TOKYO = "Europe/London", "Asia/Tokyo"
 PLAN = ChannelPlan((SINK,))
@@ -30,9 +33,9 @@ def desk(migrated_database: str) -> Iterator[PostgresDesk]:
         yield desk
 
 
-def leading(desk: PostgresDesk, regions: Sequence[str]) -> Dispatcher:
+def leading(desk: PostgresDesk, regions: Sequence[str], plan: ChannelPlan = PLAN) -> Dispatcher:
     kind = partial(PostgresDispatcherWork, regions=regions)
-    return Dispatcher(lambda: begin_work(desk.store, kind, "dispatcher", None), TYPES, PLAN, uuid4)
+    return Dispatcher(lambda: begin_work(desk.store, kind, "dispatcher", None), TYPES, plan, uuid4)
 
 
 def repeating(desk: PostgresDesk, regions: Sequence[str]) -> RepeatDoubt:
@@ -70,3 +73,28 @@ def test_a_dispatch_in_doubt_is_repeated_whole_where_another_regions_leader_stop
     [began, *_] = desk.events("dispatches", first)
     assert isinstance(asked, DispatchRequested)
     assert asked == began
+
+
+@pytest.mark.parametrize("breaker", ["half_open", "closed"])
+@pytest.mark.parametrize("ended", ["released", "silent"])
+def test_what_is_in_flight_of_a_region_that_nobody_leads_bars_no_other(desk: PostgresDesk, ended: str, breaker: str) -> None:
+    """Nobody publishes it, nor takes it over from a dead worker: so as a trial it would have no answer, and it fills all room."""
+    database = desk.store.database
+    east = RegionLeaders(database, "dispatcher", EAST)
+    east.step(0.0)
+    put(desk, flight(1, region="asia", members=STOP_AT))
+    if breaker == "half_open":
+        PostgresChannels(database).trip("sink")
+    with database.connect() as connection:
+        connection.execute("UPDATE channel_states SET open_until = clock_timestamp()")
+    for number in (1, 2):
+        desk.write("messages", message(number), 0, scheduled(number, LONDON))
+    west = leading(desk, WEST)
+    run(west, DUE)
+    assert not any(requests(desk, number) for number in (1, 2))
+    if ended == "released":
+        east.stop()
+    with database.connect() as connection:
+        connection.execute("UPDATE leader_bumps SET bumped_at = bumped_at - interval '15 seconds' WHERE NOT released")
+    run(west, DUE)
+    assert sum(len(requests(desk, number)) for number in (1, 2)) == (1 if breaker == "half_open" else 2)
