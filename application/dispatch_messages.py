@@ -59,17 +59,18 @@ class Dispatcher:
         While the clock is not `steady`, nothing is found due or too late. Raises Deposed, PositionLost.
         """
         with self._begin() as work:
-            stranded = self._reroute(work, now)
+            self._reroute(work)
             glance = self._glance(work, now)
             self._troubled = glance.troubled
             more, ready_at = self._follow_messages(work, glance)
             self._caught_up |= not more
-            more |= self._follow_dispatches(work, glance)
+            behind = self._follow_dispatches(work, glance)
+            stranded = not self._rerouted and (behind or withdraw_stranded(work, self._channels.names, now))
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
             ready = steady and self._caught_up and self._next_ready_at and self._next_ready_at <= now
             self._in_the_thick = bool(ready and self._dispatch_due(work, now))
         self._rerouted = not stranded
-        return stranded or more or self._in_the_thick
+        return stranded or behind or more or self._in_the_thick
 
     def next_wake(self, now: datetime) -> float:
         """Seconds to wait after a step that had no more to do, if no log moves: until the next due instant, at most one."""
@@ -77,13 +78,11 @@ class Dispatcher:
             return LONGEST_WAIT_SECONDS  # what is due already waits for room in its channel, or for the clock
         return min(LONGEST_WAIT_SECONDS, (self._next_ready_at - now).total_seconds())
 
-    def _reroute(self, work: DispatcherWork, now: datetime) -> bool:
-        """Once a term, bring what waits in line with today's settings and backups; whether there is more of it."""
-        if self._rerouted:
-            return False
-        self._lost_past = LostPast(work.lost_spans())
-        work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
-        return withdraw_stranded(work, self._channels.names, now)
+    def _reroute(self, work: DispatcherWork) -> None:
+        """Until nothing is stranded in this term any more, bring what waits in line with today's settings and backups."""
+        if not self._rerouted:
+            self._lost_past = LostPast(work.lost_spans())
+            work.reroute(self._rows.routes(), self._channels.names, self._rows.usual_route())
 
     def _glance(self, work: DispatcherWork, now: datetime) -> Glance:
         if self._in_the_thick:

@@ -1,10 +1,12 @@
 """Where two leaders of regions meet on what they share, is nothing torn, held up or locked out?"""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan
 from application.dispatch_messages import Dispatcher
@@ -19,7 +21,7 @@ from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.region_leaders import RegionLeaders
 from infrastructure.work import begin_work
 from tests.application.dispatch_stories import DUE, SINK, TYPES, message, repeated, run, scheduled
-from tests.dispatcher_desks import TEST, PostgresDesk, flight, open_desk, put
+from tests.dispatcher_desks import TEST, Interrupted, PostgresDesk, flight, open_desk, put
 
 LONDON, TOKYO = "Europe/London", "Asia/Tokyo"
 PLAN = ChannelPlan((SINK,))
@@ -98,3 +100,29 @@ def test_what_is_in_flight_of_a_region_that_nobody_leads_bars_no_other(desk: Pos
         connection.execute("UPDATE leader_bumps SET bumped_at = bumped_at - interval '15 seconds' WHERE NOT released")
     run(west, DUE)
     assert sum(len(requests(desk, number)) for number in (1, 2)) == (1 if breaker == "half_open" else 2)
+
+
+def test_taking_back_what_a_channel_that_is_gone_was_handed_locks_out_no_other_leader(desk: PostgresDesk) -> None:
+    """As all leaders do at once when the settings change: they count what is in flight, and append."""
+    for number, zone in enumerate((TOKYO, LONDON), start=1):
+        desk.write("messages", message(number), 0, scheduled(number, zone))
+    run(leading(desk, EAST, ChannelPlan((replace(SINK, name="gone"),))), DUE)
+    west = Dispatcher(lambda: begin_work(desk.store, partial(Interrupted, regions=WEST), "dispatcher", None), TYPES, PLAN, uuid4)
+    with ThreadPoolExecutor(1) as threads:
+        taking_back: list[Future[None]] = []
+
+        def begin_taking_back() -> None:
+            taking_back.append(threads.submit(run, leading(desk, EAST), DUE))
+            while not (taking_back[0].done() or somebody_waits(desk)):
+                pass
+
+        desk.in_between(begin_taking_back)
+        run(west, DUE)
+        taking_back[0].result()
+    assert [request.channel for request in requests(desk, 1)] == ["gone", "sink"]
+    assert [request.channel for request in requests(desk, 2)] == ["sink"]
+
+
+def somebody_waits(desk: PostgresDesk) -> bool:
+    with desk.store.database.connect() as connection:
+        return connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").rowcount > 0
