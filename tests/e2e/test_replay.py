@@ -84,6 +84,25 @@ def test_queries_and_sending_go_on_while_a_rebuild_is_killed_made_and_taken_back
     until("all to be settled", lambda: counted(apart)["sent"] == counted(apart)["scheduled"])
 
 
+def test_of_two_rebuilds_at_once_the_same_is_refused_and_another_goes_on(apart: Site, database: str) -> None:
+    started(apart)
+    upload(apart, 0, LATER)
+    apart.until_sent(LATER)
+    with psycopg.connect(database) as reader:  # keeps the first from its swap
+        reader.execute("SELECT FROM ninebell.message_log")
+        first = apart.start("projections", "rebuild", "message_log")
+        until("the first to have built", partial(built, database, "message_log"))
+        again = apart.run("projections", "rebuild", "message_log", "--anew")
+        assert (again.ended(), again.printed) == (2, "")
+        assert again.logged == "another process is at work on message_log\n"
+        other = apart.run("projections", "rebuild", "users_view")
+        assert other.ended() == 0, other.logged
+        assert first.running
+    assert first.ended() == 0, first.logged
+    for name in ("message_log", "users_view"):
+        assert apart.run("projections", "verify", name).ended() == 0
+
+
 def started(site: Site):
     site.start("run", "sink")
     program = site.start("run", *ROLES).says("running:")
@@ -163,6 +182,14 @@ def begun(dsn: str, name: str, rebuild: Program) -> bool:
     with psycopg.connect(dsn) as connection:
         found = connection.execute("SELECT FROM ninebell.builds WHERE read_model = %s", (name,)).rowcount
     return found == 1 or not rebuild.running
+
+
+def built(dsn: str, name: str) -> bool:
+    with psycopg.connect(dsn) as connection:
+        [(tasks, left)] = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE NOT done) FROM ninebell.build_tasks WHERE read_model = %s", (name,)
+        ).fetchall()
+    return tasks > 0 and left == 0
 
 
 def sessions(dsn: str, application: str) -> int:
