@@ -146,16 +146,23 @@ def calls_of(
     doubted = frozenset(letters).intersection(asked_about)
     if bulk == 1:
         return tuple(_single(letter, messages, doubted) for letter in letters.values())
+    firsts = {id_: first for id_ in letters.keys() - doubted if (first := _first_in_doubt(messages[id_])) is not None}
+    places = {first: _places(repeated[first]) for first in {dispatch_id, *firsts.values()}}
     stretches: dict[tuple[UUID, int], list[UUID]] = {}
     for id_ in letters:
-        first = None if id_ in doubted else _first_in_doubt(messages[id_])
-        if first is None or id_ not in members_of(repeated[first]):
+        first = firsts.get(id_, dispatch_id)
+        if id_ not in places[first]:
             first = dispatch_id
-        stretches.setdefault((first, members_of(repeated[first]).index(id_) // bulk), []).append(id_)
+        stretches.setdefault((first, places[first][id_] // bulk), []).append(id_)
     return tuple(
         Call(f"{first}/{number}", tuple(letters[id_] for id_ in ids), first != dispatch_id, doubted.intersection(ids))
         for (first, number), ids in stretches.items()
     )
+
+
+def _places(dispatch: Stream[Dispatch]) -> dict[UUID, int]:
+    """Which of its members each is; asked of the tuple, every ID would be compared with half of the others."""
+    return {id_: place for place, id_ in enumerate(members_of(dispatch))}
 
 
 def _single(letter: Prepared, messages: Mapping[UUID, Stream[ScheduledMessage]], doubted: frozenset[UUID]) -> Call:
