@@ -46,7 +46,7 @@ class Recorded(Struct, Generic[E_co], frozen=True, gc=False):
     at: datetime
     event: E_co
     origin: Origin
-    sealed: bytes = b""  # its personal fields as they are stored, where they could be opened
+    sealed: bytes = b""  # its personal fields as they are stored
 
 
 class Stream(Struct, Generic[S], frozen=True):

@@ -38,7 +38,7 @@ class Written(Struct, Generic[E], frozen=True, gc=False):
 class Stored(Written[E], Generic[E], frozen=True):
     """The same as it is read."""
 
-    sealed: bytes = b""  # what of the event was opened, as it stands in the log
+    sealed: bytes = b""  # the personal fields, as they stand in the log
 
     @property
     def origin(self) -> Origin:
@@ -98,7 +98,6 @@ class _Sealed(Generic[E]):
         fields = asdict(stored.event)
         sealed = fields.pop("sealed")
         if key is None:
-            sealed = b""
             fields |= self._blanks
         else:
             fields |= asdict(self._decode_personal(key.open(self._name, sealed)))
@@ -113,6 +112,10 @@ class EventMapper:
         self._kinds = {stored_name(kind): kind for kinds in EVENTS.values() for kind in kinds}
         self._codecs = {name: _codec(kind) for name, kind in self._kinds.items()}
         self._names = {kind: name for name, kind in self._kinds.items()}
+
+    def names(self, kinds: frozenset[type[Event]]) -> list[str]:
+        """Under which names events of these kinds are stored today."""
+        return [self._names[kind] for kind in kinds]
 
     def others(self, kinds: frozenset[type[Event]] | None) -> list[str]:
         """The stored names that surely hold no event of these kinds: an old or unknown one may."""

@@ -59,7 +59,7 @@ SEALED_STRETCH: Final[dict[Log, str]] = {
 }
 STRETCH: Final[dict[Log, str]] = SEALED_STRETCH | {
     "users": """
-        SELECT stretch.*, (SELECT wrapped FROM user_keys WHERE user_id = originator_id) FROM (
+        SELECT stretch.*, CASE WHEN topic <> ALL(%b) THEN (SELECT wrapped FROM user_keys WHERE user_id = originator_id) END FROM (
             SELECT notification_id, originator_id, originator_version, recorded_at, topic,
                    CASE WHEN topic <> ALL(%b) THEN state END
             FROM users WHERE notification_id > %b AND notification_id <= %b ORDER BY notification_id LIMIT %b) AS stretch
@@ -161,10 +161,12 @@ class EventReading:
         last_given: int | None = None,
         until: int | None = None,
         sealed: bool = False,
+        left_sealed: frozenset[type[Event]] = frozenset(),
     ) -> Stretch:
         """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart.
 
-        None beyond `until`. Personal data may be left `sealed`: its fields then read as in `domain.user.PERSONAL`.
+        None beyond `until`. Personal data may be left `sealed`, or only that of some kinds: its fields then read as in
+        `domain.user.PERSONAL`.
 
         `last_given` is the last position that the log's sequence gave, if that is known already.
         """
@@ -174,7 +176,9 @@ class EventReading:
             return Stretch([], after, more=False)
         sifted = sealed and log == "messages"
         statement = SIFTED_STRETCH if sifted else (SEALED_STRETCH if sealed else STRETCH)[log]
-        asked = (self._mapper.others(kinds), after, END_OF_LOG if until is None else until, limit)
+        asked: tuple[Any, ...] = (self._mapper.others(kinds), after, END_OF_LOG if until is None else until, limit)
+        if log == "users" and not sealed:
+            asked = (self._mapper.names(left_sealed), *asked)
         rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
         end, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
         decode = self.decoder()

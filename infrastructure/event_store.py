@@ -82,14 +82,22 @@ class PostgresEventStore:
             return self.reading.history(cursor, log, stream_id)
 
     def read(
-        self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None, until: int | None = None
+        self,
+        log: Log,
+        after: int,
+        limit: int,
+        kinds: frozenset[type[Event]] | None = None,
+        until: int | None = None,
+        left_sealed: frozenset[type[Event]] = frozenset(),
     ) -> Stretch:
         """Up to `limit` events of any kind after a position, none beyond `until`; decoded only those of `kinds`.
+
+        Personal data of the kinds `left_sealed` is not opened: its fields then read as in `domain.user.PERSONAL`.
 
         Raises StoreUnavailable.
         """
         with self.database.cursor() as cursor:
-            return self.reading.stretch(cursor, log, after, limit, kinds, until=until)
+            return self.reading.stretch(cursor, log, after, limit, kinds, until=until, left_sealed=left_sealed)
 
     def head(self) -> Position:
         """The last position of each log. Raises StoreUnavailable."""

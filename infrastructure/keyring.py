@@ -3,10 +3,12 @@
 import hmac
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -73,9 +75,13 @@ class Keyring:
         return DataKey(key, user_id, self._randomness)
 
     def keys(self, cursor: Cursor[Row], user_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
-        """Keys of those that still have one, for this batch only."""
+        """Keys of those that still have one which can be unwrapped, for this batch only."""
         cursor.execute("SELECT user_id, wrapped FROM user_keys WHERE user_id = ANY(%b)", (list(user_ids),))
-        return {user_id: self.unwrap(user_id, wrapped) for user_id, wrapped in cursor}
+        found: dict[UUID, DataKey] = {}
+        for user_id, wrapped in cursor:
+            with suppress(InvalidTag):
+                found[user_id] = self.unwrap(user_id, wrapped)
+        return found
 
     def external_id_hash(self, external_id: str) -> bytes:
         """What stands for an external ID in the database: useless to whoever lacks the master key."""

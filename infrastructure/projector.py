@@ -120,7 +120,8 @@ class Projector:
         try:
             position = self._begin_anew() if self._position is None else self._position
             self._position, self._more = None, False  # unknown until the batch is through
-            stretch = (self._tail or self._store).read(self.projection.log, position, self._batch, self.projection.kinds, until)
+            log, kinds, left_sealed = self.projection.log, self.projection.kinds, self.projection.left_sealed
+            stretch = (self._tail or self._store).read(log, position, self._batch, kinds, until, left_sealed)
             if stretch.position > position:
                 self._park(*stretch.unreadable)  # twice is harmless
                 self._make_room(stretch.events)

@@ -33,7 +33,13 @@ class SharedTail:
         self._more = False  # the log went on after it
 
     def read(
-        self, log: Log, after: int, limit: int, kinds: frozenset[type[Event]] | None = None, until: int | None = None
+        self,
+        log: Log,
+        after: int,
+        limit: int,
+        kinds: frozenset[type[Event]] | None = None,
+        until: int | None = None,
+        left_sealed: frozenset[type[Event]] = frozenset(),
     ) -> Stretch:
         """See `PostgresEventStore.read`. Raises StoreUnavailable."""
         if (log, kinds, until) == (self._log, self._kinds, None):
@@ -44,7 +50,7 @@ class SharedTail:
                     self._go_on(lacking)  # what its last announcement told of may stand there
                 if after >= self._start:
                     return self._held(after, limit)
-        return self._store.read(log, after, min(limit, AT_ONCE), kinds, until)
+        return self._store.read(log, after, min(limit, AT_ONCE), kinds, until, left_sealed)
 
     def forget(self) -> None:
         """Read anew: where a position is not what it was, or had to be asked for, other events may stand in place of these."""

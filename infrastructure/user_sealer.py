@@ -32,9 +32,10 @@ class UserSealer:
         return {user_id: keys[user_id].seal(SEALED_AS, plain) for user_id, plain in clear.items() if user_id in keys}
 
     def open(self, sealed: Mapping[UUID, bytes]) -> dict[UUID, bytes]:
-        """User ID → what was sealed. Users whose key is destroyed are left out."""
+        """User ID → what was sealed. Users whose key is destroyed are left out, as are those whose bytes nothing opens."""
         keys = self._find(sealed)
-        return {user_id: _opened(keys[user_id], blob) for user_id, blob in sealed.items() if user_id in keys}
+        opened = ((user_id, _opened(keys[user_id], blob)) for user_id, blob in sealed.items() if user_id in keys)
+        return {user_id: plain for user_id, plain in opened if plain is not None}
 
     def _find(self, wanted: Mapping[UUID, bytes]) -> dict[UUID, DataKey]:
         self._keys = {user_id: self._keys[user_id] for user_id in wanted if user_id in self._keys}
@@ -43,9 +44,8 @@ class UserSealer:
         return self._keys
 
 
-def _opened(key: DataKey, blob: bytes) -> bytes:
-    """Raises cryptography.exceptions.InvalidTag."""
-    for name in TAKEN_OVER:
+def _opened(key: DataKey, blob: bytes) -> bytes | None:
+    for name in (*TAKEN_OVER, SEALED_AS):
         with suppress(InvalidTag):
             return key.open(name, blob)
-    return key.open(SEALED_AS, blob)
+    return None

@@ -40,6 +40,7 @@ class Projection(Struct, frozen=True, kw_only=True):
     version: int  # raised when the tables or `project` change: the rows are then built anew
     log: Log
     kinds: frozenset[type[Event]]  # what it reads of the log
+    left_sealed: frozenset[type[Event]] = frozenset()  # those whose personal fields it takes as they are stored
     tables: tuple[LiteralString, ...]  # what it owns
     create: LiteralString  # makes tables and indexes that are not there yet
     monthly: tuple[LiteralString, ...] = ()  # those of its tables that are partitioned by month on the message ID

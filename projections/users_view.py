@@ -1,6 +1,6 @@
 """Who is greeted, and where? Personal data stands here sealed only, of most people as their registration has it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from functools import reduce
 from typing import Any, Final, LiteralString, get_args
@@ -8,14 +8,14 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from psycopg import sql
 
 from application.ports import Recorded
 from domain.timezones import canonical
 from domain.user import User, UserErased, UserEvent, UserRegistered, evolve
 from projections.page_cursor import BadCursor
-from projections.projection import MOST_ROWS, Cursor, History, Projection, Rows, Sealer, as_rows
+from projections.projection import MOST_ROWS, Cursor, History, Projection, Rows, Sealer
 
 CREATE: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS users_view (
@@ -38,7 +38,16 @@ CREATE INDEX IF NOT EXISTS users_view_country ON users_view (country, user_id);
 """
 
 PUT: Final[LiteralString] = """
-INSERT INTO users_view SELECT * FROM json_populate_recordset(NULL::users_view, %s)
+INSERT INTO users_view
+SELECT user_id, sealed, timezone, canonical_timezone, nullif(country, ''), nullif(language, ''), string_to_array(types, ';'),
+    nullif(at, '')::time, first_occasion, suppressed <> 0, registered_at, version
+FROM unnest(
+    %b::uuid[], %b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+    %b::text[], %b::date[], %b::int[], %b::timestamptz[], %b::int[]
+) AS row (
+    user_id, sealed, timezone, canonical_timezone, country, language, types,
+    at, first_occasion, suppressed, registered_at, version
+)
 ON CONFLICT (user_id) DO UPDATE SET
     sealed = excluded.sealed, timezone = excluded.timezone, canonical_timezone = excluded.canonical_timezone,
     country = excluded.country, language = excluded.language, message_types = excluded.message_types,
@@ -115,16 +124,17 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def project(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> None:
     """Fold the events into the users' rows by the aggregate's own rules; an erased user's row goes."""
-    seen = _known(cursor, events, sealer)
-    for recorded in events:
-        if viewed := _told(seen.get(recorded.stream_id), recorded):
-            seen[recorded.stream_id] = viewed
+    more = {recorded.stream_id for recorded in events if not isinstance(recorded.event, UserRegistered)}
+    new = [recorded for recorded in events if recorded.stream_id not in more] if more else events
+    seen = [viewed for recorded in new if (viewed := _told(None, recorded))]
+    if more:
+        seen += _gone_on_with(cursor, [recorded for recorded in events if recorded.stream_id in more], sealer)
     # Told by the events: an erased user's row can't be read any more, and goes all the same.
     erased = [recorded.stream_id for recorded in events if isinstance(recorded.event, UserErased)]
     if erased:
         cursor.execute("DELETE FROM users_view WHERE user_id = ANY(%s)", [erased])
-    if rows := _seal([viewed for viewed in seen.values() if not viewed.user.erased], sealer):
-        cursor.execute(PUT, [as_rows(rows)])
+    if rows := _seal([viewed for viewed in seen if not viewed.user.erased], sealer):
+        cursor.execute(PUT, _columns(rows), prepare=True)
 
 
 def fold(histories: Sequence[History], sealer: Sealer) -> Rows:
@@ -143,13 +153,26 @@ def _told(before: ViewedUser | None, recorded: Recorded[UserEvent]) -> ViewedUse
     return ViewedUser(recorded.stream_id, user, before.registered_at, recorded.version)
 
 
-def _known(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> dict[UUID, ViewedUser]:
-    """The users so far that these events go on with."""
-    new = {recorded.stream_id for recorded in events if isinstance(recorded.event, UserRegistered)}
-    ids = list({recorded.stream_id for recorded in events} - new)
-    if not ids:
-        return {}
-    return {viewed.user_id: viewed for viewed in _open(cursor.execute(SELECT + "user_id = ANY(%s)", [ids]), sealer)}
+def _gone_on_with(cursor: Cursor, events: Sequence[Recorded[UserEvent]], sealer: Sealer) -> list[ViewedUser]:
+    """The users of whom more is said than that they are registered."""
+    new = {recorded.stream_id: recorded.sealed for recorded in events if isinstance(recorded.event, UserRegistered)}
+    clear = sealer.open({user_id: sealed for user_id, sealed in new.items() if sealed})
+    ids = list({recorded.stream_id for recorded in events} - new.keys())
+    known = _open(cursor.execute(SELECT + "user_id = ANY(%s)", [ids]), sealer) if ids else []
+    seen = {viewed.user_id: viewed for viewed in known}
+    for recorded in events:
+        told = _in_clear(recorded, clear) if recorded.stream_id in new else recorded
+        if told and (viewed := _told(seen.get(told.stream_id), told)):
+            seen[told.stream_id] = viewed
+    return list(seen.values())
+
+
+def _in_clear(recorded: Recorded[UserEvent], clear: Mapping[UUID, bytes]) -> Recorded[UserEvent] | None:
+    """The event with its personal fields, if it was left sealed; None if nothing opens them: there is no such person then."""
+    if not (recorded.sealed and isinstance(recorded.event, UserRegistered)):
+        return recorded
+    plain = clear.get(recorded.stream_id)
+    return None if plain is None else replace(recorded, event=replace(recorded.event, **asdict(_decode(plain))))
 
 
 def _open(rows: Iterable[tuple[Any, ...]], sealer: Sealer) -> list[ViewedUser]:
@@ -184,6 +207,24 @@ def _seal(users: Sequence[ViewedUser], sealer: Sealer) -> list[Row]:
 
 def _personal(user: User) -> Personal:
     return Personal(*(getattr(user, field) for field in Personal.__struct_fields__))
+
+
+def _columns(rows: Sequence[Row]) -> list[list[Any]]:
+    """The arguments of PUT: lists of kinds that are packed in one go, and so with nothing missing."""
+    return [
+        [row.user_id for row in rows],
+        [bytes.fromhex(row.sealed[2:]) for row in rows],
+        [row.timezone for row in rows],
+        [row.canonical_timezone for row in rows],
+        [row.country or "" for row in rows],
+        [row.language or "" for row in rows],
+        [";".join(row.message_types) for row in rows],
+        ["" if row.preferred_time is None else row.preferred_time.isoformat() for row in rows],
+        [row.first_occasion for row in rows],
+        [int(row.suppressed) for row in rows],
+        [row.registered_at for row in rows],
+        [row.version for row in rows],
+    ]
 
 
 def _row(viewed: ViewedUser, sealed: bytes) -> Row:
@@ -246,6 +287,7 @@ USERS_VIEW: Final = Projection(
     version=2,
     log="users",
     kinds=frozenset(get_args(UserEvent)),
+    left_sealed=frozenset({UserRegistered}),
     tables=("users_view",),
     create=CREATE,
     project=project,

@@ -24,6 +24,7 @@ from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.projector import NewerTables, Projector
 from infrastructure.schema import migrate
+from infrastructure.shared_tail import SharedTail
 from infrastructure.user_sealer import UserSealer
 from infrastructure.work import PostgresWork, begin_work
 from projections import analytics_view, message_log, users_view
@@ -104,6 +105,54 @@ def test_a_row_takes_over_what_its_registration_sealed_until_something_changes(s
     assert sealed_and_seen() == (True, ADA.email)
     store.append([Group((NewEvents("users", UUID(int=1), 1, (EmailChanged(email="ada@example.net"),)),))], CLI, NOW)
     assert sealed_and_seen() == (False, "ada@example.net")
+
+
+@pytest.mark.parametrize("batch", [1, 10], ids=["event by event", "in one batch"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE user_keys SET wrapped = (SELECT wrapped FROM user_keys WHERE user_id = %(other)s) WHERE user_id = %(one)s",
+        "UPDATE users SET state = (SELECT state FROM users WHERE originator_id = %(other)s)"
+        " WHERE originator_id = %(one)s AND originator_version = 1",
+    ],
+    ids=["the key", "the event"],
+)
+def test_a_registration_that_does_not_open_hides_that_person_alone(store: PostgresEventStore, spoil: str, batch: int) -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    tell(store, "users", (one, [ADA, TimezoneChanged("Asia/Tokyo")]), (other, [replace(ADA, external_id="other")]))
+    with store.database.cursor() as cursor:
+        cursor.execute(spoil, {"one": one, "other": other})
+    projector = prepared(store, USERS_VIEW, batch=batch)
+    assert drain(projector) == 3
+    with store.database.cursor() as cursor:
+        sealer = UserSealer(store.keyring, cursor)
+        assert [seen.user_id for seen in users_view.page(cursor, sealer, users_view.Asked()).items] == [other]
+        assert users_view.one(cursor, sealer, one) is None
+    assert parked(store) == []
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "beside others"])
+def test_a_registration_is_taken_over_without_being_opened(store: PostgresEventStore, *, shared: bool) -> None:
+    tell(store, "users", (UUID(int=1), [ADA]))
+    with store.database.cursor() as cursor:
+        cursor.execute("DELETE FROM user_keys")
+    projector = Projector(store, USERS_VIEW, tail=SharedTail(store, "messages", MESSAGE_LOG.kinds) if shared else None)
+    projector.prepare()
+    drain(projector)
+    with store.database.cursor() as cursor:
+        assert cursor.execute("SELECT user_id FROM users_view").fetchall() == [(UUID(int=1),)]
+        assert users_view.one(cursor, UserSealer(store.keyring, cursor), UUID(int=1)) is None
+
+
+def test_of_whom_more_is_said_at_once_everything_is_shown(store: PostgresEventStore) -> None:
+    tell(store, "users", (UUID(int=1), [ADA, TimezoneChanged("Asia/Tokyo")]), (UUID(int=2), [replace(ADA, external_id="other")]))
+    assert drain(prepared(store, USERS_VIEW)) == 3
+    with store.database.cursor() as cursor:
+        items = users_view.page(cursor, UserSealer(store.keyring, cursor), users_view.Asked()).items
+    assert [(seen.user.email, seen.user.external_id, seen.user.timezone) for seen in items] == [
+        (ADA.email, ADA.external_id, "Asia/Tokyo"),
+        (ADA.email, "other", ADA.timezone),
+    ]
 
 
 def test_what_is_appended_shows_in_every_read_model(store: PostgresEventStore) -> None:
