@@ -189,7 +189,7 @@ def built(dsn: str, name: str) -> bool:
         [(tasks, left)] = connection.execute(
             "SELECT count(*), count(*) FILTER (WHERE NOT done) FROM ninebell.build_tasks WHERE read_model = %s", (name,)
         ).fetchall()
-    return tasks > 0 and left == 0
+    return (tasks > 0, left) == (True, 0)
 
 
 def sessions(dsn: str, application: str) -> int:
