@@ -207,9 +207,13 @@ def current_members(
     dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]
 ) -> list[tuple[UUID, ScheduledMessage]]:
     """Those that still wait for this dispatch, in its order."""
-    found = [(id_, messages.get(id_)) for id_ in members_of(stream)]
-    states = [(id_, message.state) for id_, message in found if message and message.state]
-    return [(id_, m) for id_, m in states if m.status == "requested" and m.dispatch_id == dispatch_id]
+    found = []
+    for id_ in members_of(stream):
+        message = messages.get(id_)
+        state = message and message.state
+        if state and state.status == "requested" and state.dispatch_id == dispatch_id:
+            found.append((id_, state))
+    return found
 
 
 def members_of(stream: Stream[Dispatch]) -> tuple[UUID, ...]:

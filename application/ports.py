@@ -110,7 +110,10 @@ class BrokenStreams(Exception):
 
 
 class EventReader(Protocol):
-    """Streams, folded from the store itself: no view, no cache. Every load raises BrokenStreams naming all it can't read."""
+    """Streams, folded from the store itself: no view, no cache; each that is asked for, in that order.
+
+    Every load raises BrokenStreams naming all it can't read.
+    """
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]: ...
 
@@ -120,7 +123,7 @@ class EventReader(Protocol):
 
 
 class EventStore(EventReader, Protocol):
-    """The three logs, for callers with nothing else to write. Every ID asked for is in the answer of a load."""
+    """The three logs, for callers with nothing else to write."""
 
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         """Write every group whose versions still hold, shared with whoever else appends now; blocks until it is durable.

@@ -14,11 +14,9 @@ def readable(load: Callable[[Iterable[UUID]], dict[UUID, Stream[S]]], ids: Itera
     wanted = dict.fromkeys(ids)
     while wanted:
         try:
-            found = load(wanted)
+            return load(wanted)
         except BrokenStreams as broken:
             wanted = dict.fromkeys(stream_id for stream_id in wanted if stream_id not in broken.stream_ids)
-        else:
-            return {stream_id: found[stream_id] for stream_id in wanted}
     return {}
 
 

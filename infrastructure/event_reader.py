@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -210,28 +209,27 @@ class EventReading:
     def _load(
         self, cursor: Cursor[Row], log: Log, ids: Iterable[UUID], evolve: Callable[[S | None, Any], S | None]
     ) -> dict[UUID, Stream[S]]:
-        wanted = set(ids)
+        wanted = dict.fromkeys(ids)
         if not wanted:
             return {}
         cursor.execute(LOAD[log], (list(wanted), *bounds(wanted)), prepare=True)
         decode = self.decoder()
-        streams: dict[UUID, Stream[S]] = {}
+        streams: dict[int, Stream[S]] = {}  # a UUID's own hash and comparison are computed in Python
         broken: list[Broken] = []
-        for stream_id, rows in groupby(cursor.fetchall(), key=itemgetter(0)):
+        for number, rows in groupby(cursor.fetchall(), key=_stream_number):
             state: S | None = None
             try:
                 for row in rows:
-                    stored = decode(row[2], row[3], row[4], stream_id)
+                    stored = decode(row[2], row[3], row[4], row[0])
                     state = evolve(state, stored.event)
             except Unreadable as error:
-                broken.append(Broken(stream_id, row[1], error.error))
+                broken.append(Broken(row[0], row[1], error.error))
             else:
-                streams[stream_id] = Stream(state, row[1], stored.correlation_id)
+                streams[number] = Stream(state, row[1], stored.correlation_id)
         if broken:
             raise BrokenStreams(log, broken)
-        if len(streams) < len(wanted):
-            streams |= dict.fromkeys(wanted - streams.keys(), Stream[S](None, 0))
-        return streams
+        nothing = Stream[S](None, 0)
+        return {stream_id: streams.get(stream_id.int, nothing) for stream_id in wanted}
 
     def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> Iterator[Recorded[Event] | ParkedEvent]:
         """Those rows, of the columns that STRETCH has, that are of these kinds; what can't be read is told in its place."""
@@ -264,6 +262,11 @@ class EventReading:
             return self._mapper.decode(topic, state, key)
 
         return decode
+
+
+def _stream_number(row: Row) -> int:
+    number: int = row[0].int
+    return number
 
 
 def _recorded(row: Row, stored: Stored[Event]) -> Recorded[Event]:
