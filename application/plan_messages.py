@@ -112,7 +112,7 @@ class Planner:
     def follow_users(self, now: datetime) -> bool:
         """Bring the messages of everybody in line of whom something was said."""
         with self._begin() as work:
-            stretch = work.follow("users", PEOPLE_AT_ONCE, FACTS)
+            stretch = work.notice("users", PEOPLE_AT_ONCE, FACTS)
             causes: dict[UUID, Cause] = {}
             for event in stretch.events:
                 known = causes.get(event.stream_id)
@@ -127,7 +127,7 @@ class Planner:
     def follow_messages(self, now: datetime) -> bool:
         """Decide again what had to wait for a worker's, a dispatcher's or an operator's outcome."""
         with self._begin() as work:
-            stretch = work.follow("messages", OUTCOMES_AT_ONCE, OUTCOMES)
+            stretch = work.notice("messages", OUTCOMES_AT_ONCE, OUTCOMES)
             foreign = {event.stream_id: event for event in stretch.events if event.origin.who != PLANNER}
             if foreign:
                 planned = work.users_planned(list(foreign))

@@ -58,7 +58,7 @@ class Slot(Struct, frozen=True, kw_only=True):
         """The planner's rows that must be written to say what is planned now."""
         user_id = self.person.user_id
         planned = [_row(user_id, wanted) for wanted in self.wanted if streams.message(wanted.message_id)]
-        return [row for row in planned if self.rows.get(row.message_id) != row]
+        return [row for row in planned if self.rows.get(row.message_id) != row] if self.rows else planned
 
     def waits(self, streams: Streams) -> bool:
         """Whether somebody else has the next word on one of them."""

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.ports import Work
+from application.ports import Followed, Log, Work
+from domain.event import Event
 
 
 class PlannedMessage(Struct, frozen=True):
@@ -61,6 +62,9 @@ class PlannerWork(Work, Protocol):
 
     def todo(self, last: date) -> Todo:
         """`last` is the end of the window."""
+
+    def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
+        """As `follow`, of who said something of whom, and not what: each event is a mere Event."""
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

@@ -161,11 +161,12 @@ class EventReading:
         until: int | None = None,
         sealed: bool = False,
         left_sealed: frozenset[type[Event]] = frozenset(),
+        unread: bool = False,
     ) -> Stretch:
         """Up to `limit` events of any kind after a position; decoded only those of `kinds`, the unreadable told apart.
 
         None beyond `until`. Personal data may be left `sealed`, or only that of some kinds: its fields then read as in
-        `domain.user.PERSONAL`.
+        `domain.user.PERSONAL`. What is left `unread` is a mere Event.
 
         `last_given` is the last position that the log's sequence gave, if that is known already.
         """
@@ -180,7 +181,7 @@ class EventReading:
             asked = (self._mapper.names(left_sealed), *asked)
         rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
         end, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
-        decode = self.decoder()
+        decode, kinds = (self._mapper.unread, None) if unread else (self.decoder(), kinds)
         events: list[Recorded[Event]] = []
         unreadable: list[ParkedEvent] = []
         for row in rows:

@@ -6,8 +6,11 @@ from typing import Final
 from uuid import UUID
 
 from application.planner_ports import Derived, NextOccasion, PlannedMessage, Todo
+from application.ports import Followed, Log
+from domain.event import Event
 from domain.message_id import month_bounds
 from infrastructure.derivation_tables import DerivationWork
+from infrastructure.parked_events import park
 from infrastructure.parked_types import ParkedTypeWork
 
 # Locked, so that a redrive of another message of the year waits for us, and we for it.
@@ -55,6 +58,12 @@ class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
         occasions, users_moved, messages_moved, asked_again, rules, reached, done = self.cursor.fetchall()[0]
         derived = None if rules is None else Derived(rules, reached, done)
         return Todo(occasions, users_moved, messages_moved, asked_again, derived)
+
+    def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
+        after = min(self._read(log).values())
+        stretch = self._store.reading.stretch(self.cursor, log, after, limit, kinds, sealed=True, unread=True)
+        park(self.cursor, self._follower, log, stretch.unreadable)
+        return stretch
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

@@ -6,8 +6,11 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork, Todo
-from application.ports import Begin
+from application.ports import Begin, Followed, Log
+from domain.event import Event
 from domain.user import UserErased
 from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
 
@@ -47,6 +50,10 @@ class FakePlannerWork(FakeDispatcherWork):
         )
         occasions = any(row.occasion <= last for row in tables.occasions.values())
         return Todo(occasions, users, messages, bool(tables.again), tables.derived)
+
+    def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
+        followed = self.follow(log, limit, kinds)
+        return replace(followed, events=[replace(recorded, event=Event()) for recorded in followed.events])
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from application.planner_ports import Derived, NextOccasion, ParkedType, PlannedMessage, PlannerWork, Todo
 from application.ports import Begin, PositionLost
+from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import MessageCancelled
 from domain.user import UserErased, UserSuppressed
@@ -173,6 +174,19 @@ def test_facts_are_followed_once(scene: Scene) -> None:
         assert [type(event.event) for event in stretch.events] == [UserSuppressed]
         work.followed("users", stretch.position)
         assert not work.follow("users", 10).events
+
+
+def test_what_is_noticed_is_of_whom_and_why_and_not_what(scene: Scene) -> None:
+    life = ada(scene)
+    life.say(UserSuppressed("complaint"), at=EVE)
+    with scene.begin() as work:
+        facts = frozenset({UserSuppressed})
+        [read], [noticed] = (look("users", 10, facts).events for look in (work.follow, work.notice))
+        assert noticed == replace(read, event=Event())
+        assert (work.notice("users", 1, facts).more, work.notice("users", 1, facts).events) == (True, [])
+        work.followed("users", work.notice("users", 10, facts).position)
+    with scene.begin() as work:
+        assert not work.notice("users", 10, facts).events
 
 
 def test_of_two_that_read_the_same_facts_only_one_keeps_what_it_did(scene: Scene) -> None:
