@@ -79,6 +79,11 @@ class EventAppending:
         """Needs no database; `keys` are those of `sealed_users`."""
         return [self._encode(group, group.origin or origin, now, keys) for group in groups]
 
+    def encode_registration(self, user_id: UUID, event: UserRegistered, origin: Origin) -> tuple[bytes, bytes]:
+        """A new key, wrapped, and the bytes of the event: what `encode` makes of somebody new, but for the external ID's hash."""
+        key, wrapped = self._keyring.new_key(user_id)
+        return wrapped, self._mapper.encode(event, origin_of(NewEvents("users", user_id, 0, (event,)), origin), key)[1]
+
     def write_at_once(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions] | None:
         """As `write`, of what goes `at_once`, in one statement that takes the locks as well.
 

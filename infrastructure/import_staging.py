@@ -11,7 +11,7 @@ import msgspec
 from psycopg import Cursor
 
 from application.import_users import LastLines, StagedPerson
-from application.ports import Group, NewEvents, Origin
+from application.ports import Origin
 from domain.event import stored_name
 from domain.user import UserRegistered
 from infrastructure.database import Row, translated
@@ -80,8 +80,10 @@ class PostgresStaging:
         names = [self._store.keyring.external_id_hash(str(person.said.external_id)) for person in people]
         with translated(), self._connection.cursor(binary=True) as cursor:
             known = self._known(cursor, names) if register else set(names)
-            rows = self._to_register([person for person, name in zip(people, names, strict=True) if name not in known])
-            rows += [self._row(person, name) for person, name in zip(people, names, strict=True) if name in known]
+            rows = [
+                self._row(person, name) if name in known else self._to_register(person, name)
+                for person, name in zip(people, names, strict=True)
+            ]
             with cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
                 copy.set_types(TYPES)
                 for row in rows:
@@ -104,16 +106,10 @@ class PostgresStaging:
     def _known(self, cursor: Cursor[Row], names: list[bytes]) -> set[bytes]:
         return {name for (name,) in cursor.execute(KNOWN, (names,), prepare=True)}
 
-    def _to_register(self, people: Iterable[StagedPerson]) -> list[Row]:
+    def _to_register(self, person: StagedPerson, name: bytes) -> Row:
         """With the bytes that go into the log."""
-        lines = [person.line for person in people]
-        groups = [Group((NewEvents("users", person.user_id, 0, (person.said,)),)) for person in people]
-        encoded = self._store.appending.encode(groups, self._origin, self._now, {})
-        return [
-            (self._batches, line, new.external_id_hash, new.user_id, new.wrapped, event.state)
-            for line, group in zip(lines, encoded, strict=True)
-            for (_, event), new in zip(group.rows, group.registrations, strict=True)
-        ]
+        wrapped, event = self._store.appending.encode_registration(person.user_id, person.said, self._origin)
+        return self._batches, person.line, name, person.user_id, wrapped, event
 
     def _row(self, person: StagedPerson, name: bytes) -> Row:
         sealed = self._key.seal(SEALED_AS, self._encode(person.said))

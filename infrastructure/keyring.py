@@ -66,7 +66,8 @@ class Keyring:
 
     def new_key(self, user_id: UUID) -> tuple[DataKey, bytes]:
         """A user's key and its wrapped form, to be stored."""
-        key, nonce = self._randomness(KEY_BYTES), self._randomness(NONCE_BYTES)
+        random = self._randomness(KEY_BYTES + NONCE_BYTES)
+        key, nonce = random[:KEY_BYTES], random[KEY_BYTES:]
         return DataKey(key, user_id, self._randomness), nonce + self._wrapping.encrypt(nonce, key, user_id.bytes)
 
     def unwrap(self, user_id: UUID, wrapped: bytes) -> DataKey:
