@@ -38,6 +38,16 @@ class Asked(Struct, frozen=True, kw_only=True):
     failed_before: datetime | None = None
     in_doubt: bool | None = None  # whatever its status
 
+    @property
+    def prepare(self) -> bool | None:
+        """As psycopg takes it: False where it hangs on the values how many rows there are, and each query is planned for its own.
+
+        From the eleventh time on PostgreSQL may run a prepared query by a plan for values of the usual number, and read the whole
+        log for rare ones.
+        """
+        by_value = (self.status, self.reason, self.message_type, self.timezone, self.error, self.in_doubt)
+        return None if by_value == (None,) * len(by_value) else False
+
 
 def to_redrive(asked: Asked, *, accept_duplicates: bool, until: datetime) -> Asked:
     """Of these what was given up by `until`, so that what is given up again meanwhile is not taken twice.

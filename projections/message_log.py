@@ -194,7 +194,7 @@ def page(cursor: Cursor, asked: Asked, after: str | None = None, limit: int = MO
     limit = max(1, min(limit, MOST_ROWS))
     where, arguments = condition(cursor, asked, page_cursor.decode(after) if after else None)
     query = sql.SQL("{}{} ORDER BY due_at, id LIMIT {}").format(sql.SQL(SELECT), where, sql.Literal(limit + 1))
-    items = [LoggedMessage(*row) for row in cursor.execute(query, arguments)]
+    items = [LoggedMessage(*row) for row in cursor.execute(query, arguments, prepare=asked.prepare)]
     if len(items) <= limit:
         return Page(items, None)
     last = items[limit - 1]
@@ -204,7 +204,7 @@ def page(cursor: Cursor, asked: Asked, after: str | None = None, limit: int = MO
 def count(cursor: Cursor, asked: Asked) -> int:
     """How many messages a list of all pages would hold."""
     where, arguments = condition(cursor, asked)
-    cursor.execute(sql.SQL("SELECT count(*) FROM message_log WHERE {}").format(where), arguments)
+    cursor.execute(sql.SQL("SELECT count(*) FROM message_log WHERE {}").format(where), arguments, prepare=asked.prepare)
     return int(cursor.fetchall()[0][0])
 
 

@@ -21,6 +21,7 @@ from domain.scheduled_message import (
     SendRequested,
     evolve,
 )
+from infrastructure.database import Database
 from infrastructure.partitions import ensure_partitions
 from projections import message_log
 from projections.logged_message import LoggedMessage, reason_shown
@@ -277,6 +278,28 @@ def test_the_partitions_of_later_months_are_left_alone(log: ReadModel, cursor: C
     plan = " ".join(line for (line,) in cursor.fetchall())
     assert "message_log_2027_05" in plan
     assert "message_log_2027_06" not in plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "prepared"),
+    [
+        (Asked(), 1),
+        (Asked(user_id=UUID(int=7)), 1),
+        (Asked(status="abandoned"), 0),
+        (Asked(message_type="NAME_DAY"), 0),
+        (Asked(error="no"), 0),
+    ],
+)
+def test_what_may_be_rare_is_planned_for_what_was_asked_however_often(
+    log: ReadModel, opened: Database, asked: Asked, prepared: int
+) -> None:
+    scheduled(log, 1)
+    with opened.direct() as connection, connection.cursor() as cursor:
+        for _ in range(20):
+            message_log.page(cursor, asked)
+            message_log.count(cursor, asked)
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%ORDER BY due_at, id LIMIT%'")
+        assert cursor.fetchall() == [(prepared,)]
 
 
 def test_a_reason_is_found_as_it_is_shown(log: ReadModel, cursor: Cursor) -> None:
