@@ -43,6 +43,7 @@ MOVE_POSITIONS: Final = """
     WHERE positions.follower = move.follower AND positions.log = move.log AND version = %b AND position = move.before"""
 MUST_LEAD: Final = """
     SELECT FROM leaders JOIN unnest(%b::text[], %b::bigint[]) AS mine (role, epoch) USING (role, epoch) FOR SHARE OF leaders"""
+NOT_AWAITED: Final = "SET LOCAL synchronous_commit = off"
 READ_POSITIONS: Final = "SELECT follower, position FROM positions WHERE follower = ANY(%b) AND log = %b AND version = 1"
 
 
@@ -167,8 +168,13 @@ def begin_work(
     kind: Callable[[Cursor[Row], PostgresEventStore, str], W],
     follower: str,
     leadership: Leadership | Sequence[Leadership] | None,
+    *,
+    comes_again: bool = False,
 ) -> Iterator[W]:
     """One transaction of a process manager, committed at the end; without a leadership anybody may run it.
+
+    Without events, what `comes_again` if a crash of the server takes it, position and all, is not waited for to reach the disk.
+    The epoch's lock makes a transaction of every look, and each would have the disk synced.
 
     Raises Deposed, PositionLost, StoreUnavailable: nothing of it is kept then, but for a StoreUnavailable at the very commit.
     """
@@ -178,6 +184,8 @@ def begin_work(
         work = kind(cursor, store, follower)
         yield work
         work.move_positions()
+        if comes_again and not work.touched:
+            cursor.execute(NOT_AWAITED, prepare=True)
     store.announcer.announce(work.touched)
 
 

@@ -274,7 +274,8 @@ def channel_plan(settings: Settings) -> ChannelPlan:
 def of_dispatcher(parts: Parts, follower: str, term: Term) -> Begin[PostgresDispatcherWork]:
     """Works of one of the dispatcher's followers, in the regions led."""
     kind = partial(PostgresDispatcherWork, regions=term.regions)
-    return lambda: begin_work(parts.store, kind, follower, term.guard())
+    # The dispatcher remembers that it has brought its rows in line with the settings: a crash must not take that.
+    return lambda: begin_work(parts.store, kind, follower, term.guard(), comes_again=follower != "dispatcher")
 
 
 def _projectors(store: PostgresEventStore) -> dict[str, Projector]:

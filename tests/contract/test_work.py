@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from application.ports import Deposed, PositionLost, Work
 from domain.dispatch import DispatchRequested
@@ -15,6 +16,12 @@ from infrastructure.leader import Elector, Leadership
 from infrastructure.work import PostgresWork, begin_work, read_position
 from tests.store_stage import CLI, NOW, birthday_of, cancelled, of, of_message, of_user, open_store, registered, scheduled
 
+WATCH_COMMITS = """
+    CREATE TABLE commits (synchronous text);
+    CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN INSERT INTO commits VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$;
+    CREATE CONSTRAINT TRIGGER watching AFTER UPDATE ON positions DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION watch()"""
 TO_TOKYO, TO_PARIS = TimezoneChanged(timezone="Asia/Tokyo"), TimezoneChanged(timezone="Europe/Paris")
 
 
@@ -203,3 +210,23 @@ def lead(store: PostgresEventStore) -> Leadership:
 def keeps_the_contract(work: PostgresWork) -> Work:
     """Checked by the type checker."""
     return work
+
+
+@pytest.mark.parametrize(
+    ("comes_again", "appends", "synchronous"), [(True, False, "off"), (True, True, "on"), (False, False, "on")]
+)
+def test_only_what_comes_again_is_not_waited_for_to_reach_the_disk(
+    migrated_database: str, comes_again: bool, appends: bool, synchronous: str
+) -> None:
+    ada = uuid4()
+    with open_store(make_conninfo(migrated_database, options="-c synchronous_commit=on")) as store:
+        store.append([of_user(ada, 0, registered("ada"))], CLI, NOW)
+        with store.database.connect() as connection:
+            connection.execute(WATCH_COMMITS)
+        with begin_work(store, PostgresWork, "publisher", None, comes_again=comes_again) as work:
+            work.followed("users", work.follow("users", 10).position)
+            if appends:
+                work.append([of_message(birthday_of(ada), 0, scheduled())], CLI, NOW)
+        with store.database.connect() as connection:
+            assert connection.execute("SELECT * FROM commits").fetchall() == [(synchronous,)]
+            assert connection.execute("SHOW synchronous_commit").fetchall() == [("on",)]
