@@ -9,7 +9,7 @@ from domain.event import Event
 from infrastructure.event_reader import ParkedEvent, Stretch
 from infrastructure.event_store import PostgresEventStore
 
-PAGE: Final = 40_000
+PAGE: Final = 30_000
 """Of a herd's messages most are requested and sent within so many events, with 8,000 in flight. Each takes 1 kB of memory."""
 KEPT: Final = PAGE
 """Events in memory, the last of the log: no follower but one that is behind asks for what is older."""
