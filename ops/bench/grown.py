@@ -14,6 +14,7 @@ from typing import Final, LiteralString, NamedTuple
 
 from psycopg import Connection, sql
 
+from infrastructure.auditor import Auditor
 from infrastructure.database import Row
 from infrastructure.region_leaders import ROLES
 from ops.bench.ground import Ground, ground_in
@@ -130,7 +131,7 @@ def stand(parts: Parts) -> None:
 
 
 def grow(parts: Parts, events: int, tables: Sequence[Table], tell: Tell) -> None:
-    """Until so many events are stored, to the nearest copy; then all have read them, are vacuumed, and on disk.
+    """Until so many events are stored, to the nearest copy; then all have read them, they are vacuumed, audited, and on disk.
 
     What was added since is taken back. A copy is a transaction: stopped, it goes on.
     """
@@ -147,6 +148,9 @@ def grow(parts: Parts, events: int, tables: Sequence[Table], tell: Tell) -> None
         tell("vacuum and checkpoint")
         connection.execute(READ)
         connection.execute("VACUUM (ANALYZE)")
+        tell("audit")  # or the projections would, while they are measured
+        connection.execute("UPDATE audit_rounds SET began_at = '-infinity'")
+        Auditor(parts.database).step(parts.clock.now())
         connection.execute("CHECKPOINT")
 
 
