@@ -17,6 +17,7 @@ from ops.settings import Settings, read_settings
 from ops.simulate import simulate
 from ops.simulation import Span
 from ops.simulation_processes import MOST_PROCESSES, processes_for
+from tests.e2e.processes import until
 from tests.servers import wait_until
 
 PEOPLE = Path("tests/data/people-10k.csv")
@@ -160,10 +161,12 @@ def servers(data_dir: Path) -> list[psutil.Process]:
     return [each for server in found for each in (server, *server.children(recursive=True))]
 
 
-def nothing_is_left(data_dir: Path, processes: list[psutil.Process]) -> bool:
+def see_that_nothing_is_left(data_dir: Path, processes: list[psutil.Process]) -> None:
+    """Soon: whoever was begun in the very moment ends a little later."""
     (data_dir / "told").unlink()
     _, alive = psutil.wait_procs(processes, timeout=60)
-    return not alive and list(data_dir.iterdir()) == []
+    assert not alive
+    until("nothing to be left", lambda: list(data_dir.iterdir()) == [])
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_told_to_end_it_takes_its_database_and_its_processes_away(
         (os.killpg if group else os.kill)(process.pid, number)
         assert process.wait(60) == code
     assert b"Traceback" not in (data_dir / "told").read_bytes()
-    assert nothing_is_left(data_dir, others)
+    see_that_nothing_is_left(data_dir, others)
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core, one process")
@@ -193,4 +196,4 @@ def test_when_one_of_its_processes_is_killed_it_says_so_and_leaves_nothing(data_
         next(each for each in others if each.ppid() == process.pid and "spawn_main" in " ".join(each.cmdline())).kill()
         assert process.wait(60) == 1
     assert b"a process of the simulation ended with code -9" in (data_dir / "told").read_bytes()
-    assert nothing_is_left(data_dir, others)
+    see_that_nothing_is_left(data_dir, others)
