@@ -1,6 +1,6 @@
 """What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -22,6 +22,8 @@ from infrastructure.event_mapper import EventMapper, Stored, Unreadable
 from infrastructure.keyring import DataKey, Keyring
 
 S = TypeVar("S")
+Decode = Callable[[str, bytes, bytes | None, UUID], Stored[Event]]
+"""Of a stored name, a state, a wrapped key and the stream's ID. Raises Unreadable."""
 
 # Users' keys come in the same statement as their events: read after them, an erasure in between would leave a reachable
 # user without a name. Each is looked up by itself, as a join may read the keys of everybody there is. The bounds let monthly
@@ -181,19 +183,10 @@ class EventReading:
             asked = (self._mapper.names(left_sealed), *asked)
         rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
         end, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
-        decode, kinds = (self._mapper.unread, None) if unread else (self.decoder(), kinds)
-        events: list[Recorded[Event]] = []
-        unreadable: list[ParkedEvent] = []
-        for row in rows:
-            if row[5] is None:
-                continue
-            try:
-                stored = decode(row[4], row[5], row[6], row[1])
-            except Unreadable as error:
-                unreadable.append(ParkedEvent(row[0], error.topic, error.error))
-                continue
-            if kinds is None or type(stored.event) in kinds:
-                events.append(_recorded(row, stored))
+        if unread:
+            events, unreadable = _told(rows, self._mapper.unread, None)
+        else:
+            events, unreadable = _told(rows, self.decoder(), kinds)
         return Stretch(events, end or after, read == limit, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
@@ -232,21 +225,12 @@ class EventReading:
         nothing = Stream[S](None, 0)
         return {stream_id: streams.get(stream_id.int, nothing) for stream_id in wanted}
 
-    def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> Iterator[Recorded[Event] | ParkedEvent]:
-        """Those rows, of the columns that STRETCH has, that are of these kinds; what can't be read is told in its place."""
-        decode, others = self.decoder(), frozenset(self._mapper.others(kinds))
-        for row in rows:
-            if row[4] in others:
-                continue
-            try:
-                stored = decode(row[4], row[5], row[6], row[1])
-            except Unreadable as error:
-                yield ParkedEvent(row[0], error.topic, error.error)
-                continue
-            if type(stored.event) in kinds:
-                yield _recorded(row, stored)
+    def decoded(self, rows: Iterable[Row], kinds: frozenset[type[Event]]) -> tuple[list[Recorded[Event]], list[ParkedEvent]]:
+        """Of those rows, of the columns that STRETCH has, what is of these kinds, and what can't be read."""
+        others = frozenset(self._mapper.others(kinds))
+        return _told((row for row in rows if row[4] not in others), self.decoder(), kinds)
 
-    def decoder(self) -> Callable[[str, bytes, bytes | None, UUID], Stored[Event]]:
+    def decoder(self) -> Decode:
         """Decodes rows of one answer. It holds the last user's key alone: one takes 3 kB, and a page may be of thousands."""
         user: UUID | None = None
         key: DataKey | None = None
@@ -268,6 +252,25 @@ class EventReading:
 def _stream_number(row: Row) -> int:
     number: int = row[0].int
     return number
+
+
+def _told(
+    rows: Iterable[Row], decode: Decode, kinds: frozenset[type[Event]] | None
+) -> tuple[list[Recorded[Event]], list[ParkedEvent]]:
+    """Rows without a state were sifted out."""
+    events: list[Recorded[Event]] = []
+    unreadable: list[ParkedEvent] = []
+    for row in rows:
+        if row[5] is None:
+            continue
+        try:
+            stored = decode(row[4], row[5], row[6], row[1])
+        except Unreadable as error:
+            unreadable.append(ParkedEvent(row[0], error.topic, error.error))
+            continue
+        if kinds is None or type(stored.event) in kinds:
+            events.append(_recorded(row, stored))
+    return events, unreadable
 
 
 def _recorded(row: Row, stored: Stored[Event]) -> Recorded[Event]:

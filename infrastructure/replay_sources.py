@@ -136,13 +136,11 @@ def _paged(reading: EventReading, kinds: Kinds, rows: Iterable[Row]) -> Iterator
 
 
 def _page(reading: EventReading, kinds: Kinds, rows: Sequence[Row]) -> Page:
+    events, unreadable = reading.decoded(rows, kinds)
     told: list[list[Recorded[Event]]] = []
-    unreadable: list[ParkedEvent] = []
     last: UUID | None = None
-    for one in reading.decoded(rows, kinds):
-        if isinstance(one, ParkedEvent):
-            unreadable.append(one)
-        elif one.stream_id is last:
+    for one in events:
+        if one.stream_id is last:
             told[-1].append(one)
         else:
             told.append([one])
