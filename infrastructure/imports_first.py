@@ -5,13 +5,14 @@ from typing import Final
 import psycopg
 
 from infrastructure.database import Database, Row
-from infrastructure.event_log import LOCK_SPACE
 
 LONGEST_SECONDS: Final = 30.0
 """So long a follower gives way at most between two moments at which it has nothing left to do."""
-IMPORTS: Final = "ninebell.imports"  # held shared by each import from its first registration on, until its session ends
-APPLY: Final = f"SELECT pg_advisory_lock_shared({LOCK_SPACE}, hashtext('{IMPORTS}'))"
-NONE_APPLIED: Final = f"SELECT pg_try_advisory_xact_lock({LOCK_SPACE}, hashtext('{IMPORTS}'))"
+IMPORTS: Final = "ninebell.imports"
+"""Held shared by each import from its first registration on, until its session ends. Not one of the logs' locks: whoever
+holds one of those for long is ended."""
+APPLY: Final = f"SELECT pg_advisory_lock_shared(hashtext('{IMPORTS}'))"
+NONE_APPLIED: Final = f"SELECT pg_try_advisory_xact_lock(hashtext('{IMPORTS}'))"
 
 
 def begin_to_apply(connection: psycopg.Connection[Row]) -> None:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from application.ports import Origin
-from infrastructure.event_log import LOCK_SPACE
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.import_staging import PostgresStaging
 from infrastructure.imports_first import IMPORTS, LONGEST_SECONDS, GivingWay
+from infrastructure.watchdog import LONGEST_HOLD_SECONDS, Watchdog
 from tests.contract.test_import_staging import person
 from tests.store_stage import open_store
 
@@ -35,7 +35,7 @@ def applied(store: PostgresEventStore) -> Generator[None]:
 def until_its_session_has_ended(store: PostgresEventStore) -> None:
     """The server notices a little later that it was closed."""
     with store.database.transaction() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK_SPACE, IMPORTS))
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (IMPORTS,))
 
 
 def behind(store: PostgresEventStore) -> GivingWay:
@@ -72,3 +72,12 @@ def test_nobody_gives_way_for_longer_than_half_a_minute_until_caught_up(store: P
     importing.close()
     until_its_session_has_ended(store)
     assert not follower.due(102.0)
+
+
+def test_an_import_that_goes_on_for_long_is_not_taken_for_a_writer_that_stands_still(store: PostgresEventStore) -> None:
+    importing, watchdog = applied(store), Watchdog(store.database)
+    next(importing)
+    next(importing)
+    assert behind(store).due(0.0)
+    assert [watchdog.step(at) for at in (0.0, LONGEST_HOLD_SECONDS, 2 * LONGEST_HOLD_SECONDS)] == [[], [], []]
+    assert len(list(importing)) == 1
