@@ -10,7 +10,6 @@ from application.ports import Followed, Log
 from domain.event import Event
 from domain.message_id import month_bounds
 from infrastructure.derivation_tables import DerivationWork
-from infrastructure.parked_events import park
 from infrastructure.parked_types import ParkedTypeWork
 
 # Locked, so that a redrive of another message of the year waits for us, and we for it.
@@ -60,10 +59,7 @@ class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
         return Todo(occasions, users_moved, messages_moved, asked_again, derived)
 
     def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
-        after = min(self._read(log).values())
-        stretch = self._store.reading.stretch(self.cursor, log, after, limit, kinds, sealed=True, unread=True)
-        park(self.cursor, self._follower, log, stretch.unreadable)
-        return stretch
+        return self._next(log, limit, kinds, unread=True)
 
     def planned(
         self, user_ids: Sequence[UUID], since: date, *, earlier: date | None = None, annual: Collection[str] = ()

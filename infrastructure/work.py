@@ -82,11 +82,14 @@ class PostgresWork:
 
         Of several positions the lowest goes on, until it has come as far as the next.
         """
+        return self._next(log, limit, kinds)
+
+    def _next(self, log: Log, limit: int, kinds: frozenset[type[Event]] | None, *, unread: bool = False) -> Followed:
         positions = sorted(set(self._read(log).values()))
         until = positions[1] if positions[1:] else None
         last = self._last_given.get(log)
         stretch = self._store.reading.stretch(
-            self.cursor, log, positions[0], limit, kinds, last_given=last, until=until, sealed=True
+            self.cursor, log, positions[0], limit, kinds, last_given=last, until=until, sealed=True, unread=unread
         )
         park(self.cursor, self._follower, log, stretch.unreadable)
         if until is None or stretch.more:

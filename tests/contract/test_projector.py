@@ -21,7 +21,7 @@ from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
 from infrastructure.keyring import Keyring
-from infrastructure.notifications import Announcer, Wakeups
+from infrastructure.notifications import CHANNEL, Announcer, Wakeups
 from infrastructure.projector import NewerTables, Projector
 from infrastructure.schema import migrate
 from infrastructure.shared_tail import SharedTail
@@ -434,10 +434,9 @@ def test_many_processes_may_prepare_at_once(store: PostgresEventStore) -> None:
 
 
 @contextmanager
-def running(store: PostgresEventStore, *projections: Projection) -> Iterator[None]:
+def running(store: PostgresEventStore, *projectors: Projector) -> Iterator[None]:
     stop = Signal()
     with Wakeups(store.database) as wakeups:
-        projectors = [prepared(store, projection) for projection in projections]
         threads = [Thread(target=projector.run, args=(stop, wakeups.listener())) for projector in projectors]
         for thread in threads:
             thread.start()
@@ -445,14 +444,14 @@ def running(store: PostgresEventStore, *projections: Projection) -> Iterator[Non
             yield
         finally:
             stop.set()
-            wakeups.poke("users", "messages")
+            wakeups.poke(*CHANNEL)
             for thread in threads:
                 thread.join()
 
 
 def test_whoever_sends_a_position_back_reads_what_was_written(store: PostgresEventStore) -> None:
     followers = Followers(store)
-    with running(store, USERS_VIEW, MESSAGE_LOG):
+    with running(store, prepared(store, USERS_VIEW), prepared(store, MESSAGE_LOG)):
         for number in range(1, 6):
             user = tell(store, "users", (UUID(int=number), [replace(ADA, external_id=f"crm-{number}")]))
             message = tell(store, "messages", *messages(number, number))
@@ -488,7 +487,7 @@ def test_waiting_for_what_nobody_reads_ends_in_time(store: PostgresEventStore) -
 def test_messages_asked_for_after_a_change_of_a_user_wait_for_the_planner_too(store: PostgresEventStore) -> None:
     followers = Followers(store)
     user = tell(store, "users", (UUID(int=1), [ADA]))
-    with running(store, MESSAGE_LOG):
+    with running(store, prepared(store, MESSAGE_LOG)):
         assert not followers.wait_for(MESSAGE_LOG, user, timeout_seconds=0.05)
         with begin_work(store, PostgresWork, "planner", None) as work:
             [(message, events)] = messages(1, 1)
@@ -534,6 +533,6 @@ def losing_its_connection_once(projection: Projection) -> Projection:
 
 
 def test_a_running_projector_outlives_the_loss_of_its_connection(store: PostgresEventStore) -> None:
-    with running(store, losing_its_connection_once(ANALYTICS_VIEW)):
+    with running(store, prepared(store, losing_its_connection_once(ANALYTICS_VIEW))):
         assert Followers(store).wait_for(ANALYTICS_VIEW, tell(store, "messages", *messages(1, 4)))
     assert (counted(store), parked(store)) == ({"scheduled": 4}, [])

@@ -1,9 +1,6 @@
 """Do read models that rest while a herd is sent show all of it, at once to who asks, and by pages of any size the same?"""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import Event as Signal
-from threading import Thread
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +9,11 @@ from msgspec.structs import replace
 from infrastructure import notifications, projector, shared_tail
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.followers import Followers
-from infrastructure.notifications import Wakeups
-from infrastructure.projector import Projector
 from infrastructure.shared_tail import SharedTail
 from projections import message_log
 from projections.message_log import MESSAGE_LOG
 from projections.projection import Cursor, Projection, Sealer
-from tests.contract.test_projector import NOW, drain, messages, prepared, rows, store, tell
+from tests.contract.test_projector import NOW, drain, messages, prepared, rows, running, store, tell
 from tests.contract.test_shared_tail import KINDS, positions, sharing, tail
 from tests.domain.message_stories import FAILED, REQUESTED, SENT
 from tests.store_stage import CLI, of_message
@@ -36,26 +31,10 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "QUIET_SECONDS", LONG_SECONDS)
 
 
-@contextmanager
-def running(store: PostgresEventStore, projectors: Sequence[Projector]) -> Iterator[None]:
-    stop = Signal()
-    with Wakeups(store.database) as wakeups:
-        threads = [Thread(target=projector.run, args=(stop, wakeups.listener())) for projector in projectors]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            wakeups.poke("messages", "asked")
-            for thread in threads:
-                thread.join()
-
-
 @pytest.mark.usefixtures("patient")
 def test_a_query_that_waits_ends_the_rest(store: PostgresEventStore, tail: SharedTail) -> None:
     projectors, followers = sharing(store, tail), Followers(store)
-    with running(store, projectors):
+    with running(store, *projectors):
         for number in range(1, 4):
             position = tell(store, "messages", *messages(number, number))
             assert [followers.wait_for(one.projection, position, timeout_seconds=30) for one in projectors] == [True] * 3
