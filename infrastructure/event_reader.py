@@ -178,16 +178,22 @@ class EventReading:
             return Stretch([], after, more=False)
         sifted = sealed and log == "messages"
         statement = SIFTED_STRETCH if sifted else (SEALED_STRETCH if sealed else STRETCH)[log]
-        asked: tuple[Any, ...] = (self._mapper.others(kinds), after, END_OF_LOG if until is None else until, limit)
+        names: tuple[Any, ...] = (self._mapper.others(kinds),)
         if log == "users" and not sealed:
-            asked = (self._mapper.names(left_sealed), *asked)
-        rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
-        end, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
+            names = (self._mapper.names(left_sealed), *names)
+        whole = min(last_given, END_OF_LOG if until is None else until)
+        # As many positions as events are wanted: of an open end PostgreSQL may read and sort all there is, for every page anew.
+        end = min(after + limit, whole)
+        rows, last, read = _page(cursor, statement, (*names, after, end, limit), sifted=sifted)
+        if not read and end < whole:  # a transaction that failed leaves its positions to nobody
+            end = whole
+            rows, last, read = _page(cursor, statement, (*names, after, end, limit), sifted=sifted)
+        more = read == limit or (read > 0 and end < whole)
         if unread:
             events, unreadable = _told(rows, self._mapper.unread, None)
         else:
             events, unreadable = _told(rows, self.decoder(), kinds)
-        return Stretch(events, end or after, read == limit, unreadable=tuple(unreadable))
+        return Stretch(events, last or after, more, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
         """The last position of each log."""
@@ -247,6 +253,15 @@ class EventReading:
             return self._mapper.decode(topic, state, key)
 
         return decode
+
+
+def _page(cursor: Cursor[Row], statement: str, asked: tuple[Any, ...], *, sifted: bool) -> tuple[list[Row], int | None, int]:
+    """Rows, the last position read if any was, and how many events were read."""
+    rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
+    if sifted:
+        last, read = rows[0][7:]
+        return rows, last, read
+    return rows, rows[-1][0] if rows else None, len(rows)
 
 
 def _stream_number(row: Row) -> int:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import Cursor, sql
 
-from application.ports import BrokenStreams, Group, NewEvents, Position, StoreUnavailable
+from application.ports import BrokenStreams, Group, Log, NewEvents, Position, StoreUnavailable
 from domain.event import Event
 from domain.scheduled_message import MessageCancelled
 from domain.user import EmailChanged, TimezoneChanged, UserErased
@@ -279,6 +279,35 @@ def test_a_process_manager_gets_the_kinds_it_follows_and_where_the_stretch_ends(
     with store.database.cursor() as cursor:
         stretch = store.reading.stretch(cursor, "messages", after, limit, kinds, until=until, sealed=True)
     assert ([recorded.position for recorded in stretch.events], stretch.position, stretch.more) == (found, end, more)
+
+
+@pytest.mark.parametrize("log", ["users", "messages"])
+def test_a_stretch_goes_on_after_positions_that_a_failed_transaction_took(store: PostgresEventStore, log: Log) -> None:
+    def say() -> None:
+        ada = uuid4()
+        store.append(
+            [of_user(ada, 0, registered(str(ada))) if log == "users" else of_message(birthday_of(ada), 0, scheduled())], CLI, NOW
+        )
+
+    def read(after: int, limit: int, until: int | None = None) -> tuple[list[int], int, bool]:
+        with store.database.cursor() as cursor:
+            stretch = store.reading.stretch(cursor, log, after, limit, until=until, sealed=True)
+        return [recorded.position for recorded in stretch.events], stretch.position, stretch.more
+
+    say()
+    take_positions(store, log, 10)
+    say()
+    assert read(0, 5) == ([1], 1, True)
+    assert read(1, 5) == ([12], 12, False)
+    assert read(1, 5, until=11) == ([], 1, False)
+    take_positions(store, log, 10)
+    assert read(1, 20) == ([12], 12, True)
+    assert read(12, 5) == ([], 12, False)
+
+
+def take_positions(store: PostgresEventStore, log: Log, number: int) -> None:
+    with store.database.direct() as connection:
+        connection.execute(f"SELECT nextval('{log}_position') FROM generate_series(1, {number})")
 
 
 def test_many_ids_of_a_month_are_looked_for_in_that_month_only(store: PostgresEventStore) -> None:
