@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.delivery_policy import planning_dates, retry_delay, send_before
@@ -38,6 +38,7 @@ def test_it_is_too_late_from(
     assert send_before(occasion, timezone, due_at, late_window) == datetime.fromisoformat(too_late_from)
 
 
+@settings(deadline=None)
 @given(
     occasion=st.dates(date(1993, 1, 1), date(2060, 1, 1)),
     local_time=st.times(),
