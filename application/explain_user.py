@@ -80,6 +80,9 @@ def explain_user(user_id: UUID, store: EventStore, types: MessageTypes, now: dat
 
 
 def _silent(user: User, types: MessageTypes, today: date, days: int) -> dict[str, str]:
+    """Nothing of somebody erased, whose facts are gone: `erased` says why."""
+    if user.erased:
+        return {}
     why = {name: said for name in user.message_types if name in types and (said := why_silent(user, types[name]))}
     for name, error in failing(user, types, today, days).items():
         why[name] = f"Its own code fails on this person ({error}); what was planned stays, and the planner asks it again daily."
