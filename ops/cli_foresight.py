@@ -66,7 +66,7 @@ def rederive() -> int:
 def forecast(*, rate: str | None = None, json: bool = False) -> int:
     """Say what falls due in the next 48 hours by minute and zone, and whether the provider's rate limit lets it out in time.
 
-    Examples:
+    For example:
       ninebell forecast
       ninebell forecast --rate 100/60s --json
 
