@@ -73,11 +73,11 @@ ON CONFLICT (id) DO UPDATE SET
     updated_at = excluded.updated_at, error = excluded.error, failed_at = excluded.failed_at, ended_badly = excluded.ended_badly,
     canonical_timezone = excluded.canonical_timezone
 """
-# Half the cost, where many rows differ in two instants alone: in a herd, all that are requested, or sent, at a time.
+# Half the cost, where many rows change alike but for two instants: in a herd, all that are requested, or sent, at a time,
+# whichever zones they are in.
 PUT_ALIKE: Final[LiteralString] = """
 UPDATE message_log AS held SET
-    timezone = %s, due_at = %s, status = %s, reason = %s, attempts = %s, channel = %s, doubts = %s::uuid[],
-    error = %s, failed_at = %s, ended_badly = %s, canonical_timezone = %s,
+    status = %s, reason = %s, attempts = %s, channel = %s, doubts = %s::uuid[], error = %s, failed_at = %s, ended_badly = %s,
     sent_at = message.sent_at, updated_at = message.updated_at
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS message (id, sent_at, updated_at)
 WHERE held.id = message.id AND held.id BETWEEN %s AND %s
@@ -86,10 +86,7 @@ PART: Final = 4_000
 """Events whose messages' rows are read and written at a time."""
 ALIKE: Final = 20
 """Rows that are worth a statement of their own."""
-SHARED: Final = attrgetter(
-    *("timezone", "due_at", "status", "reason", "attempts", "channel", "doubts"),
-    *("error", "failed_at", "ended_badly", "canonical_timezone"),
-)
+SHARED: Final = attrgetter("status", "reason", "attempts", "channel", "doubts", "error", "failed_at", "ended_badly")
 """Of a row, in the order of PUT_ALIKE."""
 COUNT: Final[LiteralString] = """
 INSERT INTO message_totals AS total SELECT * FROM json_populate_recordset(NULL::message_totals, %s)
@@ -139,11 +136,13 @@ def _in_parts(events: Sequence[Recorded[Any]]) -> Iterator[Sequence[Recorded[Any
 
 
 def _put(cursor: Cursor, rows: Sequence[Row], known: Mapping[UUID, LoggedMessage]) -> None:
-    others = [row for row in rows if row.id not in known]
+    others: list[Row] = []
     groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        if row.id in known:
+        if _stays(row, known.get(row.id)):
             groups[SHARED(row)].append(row)
+        else:
+            others.append(row)
     for shared, alike in groups.items():
         if len(alike) >= ALIKE:
             cursor.execute(PUT_ALIKE, [*map(_as_array, shared), *_columns(alike)])
@@ -151,6 +150,11 @@ def _put(cursor: Cursor, rows: Sequence[Row], known: Mapping[UUID, LoggedMessage
             others += alike
     if others:
         cursor.execute(PUT, [as_rows(others)])
+
+
+def _stays(row: Row, before: LoggedMessage | None) -> bool:
+    """Where and when it is due is as it was."""
+    return before is not None and row.due_at == before.due_at and row.timezone == before.timezone
 
 
 def _as_array(value: object) -> object:
