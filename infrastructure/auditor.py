@@ -17,12 +17,15 @@ from infrastructure.database import Database
 EVERY: Final = timedelta(minutes=1)
 SHARE: Final = 20
 """A round waits this many times as long as the one before it took, so that audits never cost more than a part of the machine."""
+PUT_OFF: Final = timedelta(minutes=3)
+"""So long a round waits at most for messages to be handed out: a herd of a million is through by then."""
 AGAIN: Final = 3
 """So many days a round that nobody told of, those looked at longest ago: what is damaged at rest is found as well."""
 
 BEGIN: Final = """
     UPDATE audit_rounds SET began_at = %(now)s
-    WHERE began_at > %(now)s OR began_at <= %(now)s - greatest(%(every)s, took_seconds * %(share)s * interval '1 second')
+    WHERE began_at > %(now)s
+        OR began_at <= %(now)s - greatest(%(every)s, took_seconds * %(share)s * interval '1 second') - %(put_off)s
     RETURNING position,
         greatest((SELECT max(notification_id) FROM messages), (SELECT max(last_position) FROM archived_months), 0)"""
 KEEP: Final = """
@@ -44,8 +47,9 @@ class _Round(Struct, frozen=True):
 class Auditor:
     """Keeps `audited_days`. Two of them do no harm: a round belongs to whoever begins it, and counting twice changes nothing."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, calm: Callable[[], bool] = lambda: True) -> None:
+        """While it is not `calm` a round is put off, for PUT_OFF at most."""
+        self._database, self._calm = database, calm
 
     def step(self, now: datetime, stopped: Callable[[], bool] = lambda: False) -> bool:
         """One round, if it is time for one; whether it was. Raises StoreUnavailable; the days done by then are kept."""
@@ -63,8 +67,9 @@ class Auditor:
         return True
 
     def _begin(self, now: datetime) -> _Round | None:
+        put_off = timedelta(0) if self._calm() else PUT_OFF
         with self._database.cursor() as cursor:
-            cursor.execute(BEGIN, {"now": now, "every": EVERY, "share": SHARE})
+            cursor.execute(BEGIN, {"now": now, "every": EVERY, "share": SHARE, "put_off": put_off})
             return next((_Round(*row) for row in cursor), None)
 
     def _days(self, round_: _Round) -> set[date]:

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from infrastructure.calm import Calm
 from infrastructure.database import Database
 from infrastructure.keyring import Keyring
 from infrastructure.read_model_build import Build, Fill, Finish, Task
@@ -24,11 +25,8 @@ from infrastructure.read_model_filler import Filler
 WORTH_PROCESSES_EVENTS: Final = 100_000
 LOOK_SECONDS: Final = 0.5
 COLLECT_AFTER_OBJECTS: Final = 200_000
-CALM_SECONDS: Final = 3.0
-"""So long nothing must have been handed out for sending before a build takes every core."""
 YIELDING: Final = 10
 """The niceness of who fills: messages and questions go first."""
-HANDED_OUT: Final = "SELECT coalesce(max(notification_id), 0) FROM dispatches"
 
 Stage = Literal["reading", "indexing", "catching up", "comparing", "waiting for readers"]
 Numbered = tuple[int, Task]
@@ -111,22 +109,6 @@ class Filling:
             calm = Calm(database)
             yielding = max(1, number // 2)
             yield partial(_together, hands, lambda: number if self._processes or calm.looked_at(monotonic()) else yielding)
-
-
-class Calm:
-    """Whether anything is sent at present, seen by what is handed out for sending."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._last, self._since = -1, 0.0
-
-    def looked_at(self, at: float) -> bool:
-        """Whether nothing new was seen for CALM_SECONDS; `at` is in seconds of the monotonic clock. Raises StoreUnavailable."""
-        with self._database.cursor() as cursor:
-            [(last,)] = cursor.execute(HANDED_OUT).fetchall()
-        if last != self._last:
-            self._last, self._since = last, at
-        return at - self._since >= CALM_SECONDS
 
 
 def _alone(filler: Filler, tasks: Sequence[Numbered], stopped: Callable[[], bool]) -> Iterator[tuple[Task, int]]:

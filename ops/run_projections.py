@@ -8,6 +8,7 @@ import structlog
 
 from application.retain_months import ArchiveDamaged
 from infrastructure.auditor import Auditor
+from infrastructure.calm import Calm
 from infrastructure.filling import Stopped, Told
 from infrastructure.projector import NewerTables, Projector
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere
@@ -113,7 +114,8 @@ class _Telling:
 
 
 def _audit(parts: Parts, stop: Stop) -> None:
-    auditor, pause = Auditor(parts.database), Pause("auditor")
+    calm, pause = Calm(parts.database), Pause("auditor")
+    auditor = Auditor(parts.database, lambda: calm.looked_at(monotonic()))
     while not stop.thread.is_set():
         try:
             auditor.step(parts.clock.now(), stop.thread.is_set)

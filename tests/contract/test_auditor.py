@@ -8,7 +8,7 @@ import pytest
 
 from domain.event import Event
 from infrastructure.audit_read_models import AUDITED
-from infrastructure.auditor import AGAIN, EVERY, Auditor
+from infrastructure.auditor import AGAIN, EVERY, PUT_OFF, Auditor
 from infrastructure.event_store import PostgresEventStore
 from tests.contract.test_audit import DAYS, of, show
 from tests.contract.test_projector import drain, prepared, tell
@@ -55,6 +55,18 @@ def test_rounds_are_a_while_apart_whoever_makes_them(store: PostgresEventStore) 
         False,
         True,
     ]
+
+
+def test_a_round_waits_while_messages_are_handed_out_and_not_for_ever(store: PostgresEventStore) -> None:
+    assert Auditor(store.database).step(NOW)
+    amid_a_herd, after_it = Auditor(store.database, lambda: False), Auditor(store.database, lambda: True)
+    last = NOW + EVERY + PUT_OFF
+    assert [amid_a_herd.step(NOW + EVERY), amid_a_herd.step(last - timedelta(seconds=1)), amid_a_herd.step(last)] == [
+        False,
+        False,
+        True,
+    ]
+    assert after_it.step(last + EVERY)
 
 
 def test_a_clock_set_back_stops_no_round(store: PostgresEventStore) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from application.ports import Group, NewEvents, Origin
 from domain.dispatch import request
+from infrastructure.calm import CALM_SECONDS, Calm
 from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
-from infrastructure.filling import CALM_SECONDS, Calm
 from infrastructure.keyring import Keyring
 from infrastructure.notifications import Announcer
 
