@@ -129,6 +129,7 @@ def simulating(
         "--out",
         str(data_dir / "out.csv"),
     ]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     with (data_dir / "told").open("wb") as told:
         process = subprocess.Popen(
             [sys.executable, "-m", "ops.cli", *words],
