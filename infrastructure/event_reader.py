@@ -75,7 +75,6 @@ SIFTED_STRETCH: Final = """
     SELECT notification_id, originator_id, originator_version, recorded_at, topic, state, NULL, whole.last, whole.events
     FROM (SELECT max(notification_id) AS last, count(*) AS events FROM page) AS whole LEFT JOIN page ON state IS NOT NULL
     ORDER BY notification_id"""
-END_OF_LOG: Final = 2**63 - 1
 STREAM_AT: Final[dict[Log, str]] = {
     "users": "SELECT originator_id FROM users WHERE notification_id = %b",
     "messages": "SELECT originator_id FROM messages WHERE notification_id = %b",
@@ -181,18 +180,13 @@ class EventReading:
         names: tuple[Any, ...] = (self._mapper.others(kinds),)
         if log == "users" and not sealed:
             names = (self._mapper.names(left_sealed), *names)
-        whole = min(last_given, END_OF_LOG if until is None else until)
-        # As many positions as events are wanted: of an open end PostgreSQL may read and sort all there is, for every page anew.
-        end = min(after + limit, whole)
-        rows, last, read = _page(cursor, statement, (*names, after, end, limit), sifted=sifted)
-        if not read and end < whole:  # a transaction that failed leaves its positions to nobody
-            end = whole
-            rows, last, read = _page(cursor, statement, (*names, after, end, limit), sifted=sifted)
-        more = read == limit or (read > 0 and end < whole)
+        whole = last_given if until is None else min(last_given, until)
+        end, rows, last, read = _page(cursor, statement, names, (after, whole, limit), sifted=sifted)
         if unread:
             events, unreadable = _told(rows, self._mapper.unread, None)
         else:
             events, unreadable = _told(rows, self.decoder(), kinds)
+        more = read == limit or (read > 0 and end < whole)
         return Stretch(events, last or after, more, unreadable=tuple(unreadable))
 
     def head(self, cursor: Cursor[Row]) -> Position:
@@ -255,13 +249,21 @@ class EventReading:
         return decode
 
 
-def _page(cursor: Cursor[Row], statement: str, asked: tuple[Any, ...], *, sifted: bool) -> tuple[list[Row], int | None, int]:
-    """Rows, the last position read if any was, and how many events were read."""
-    rows = cursor.execute(statement, asked, prepare=True).fetchall()  # row by row they take three times as long
-    if sifted:
-        last, read = rows[0][7:]
-        return rows, last, read
-    return rows, rows[-1][0] if rows else None, len(rows)
+def _page(
+    cursor: Cursor[Row], statement: str, names: tuple[Any, ...], span: tuple[int, int, int], *, sifted: bool
+) -> tuple[int, list[Row], int | None, int]:
+    """How far it looked, the rows, the last position read if any was, and how many events were read.
+
+    As many positions as events are wanted: of an open end PostgreSQL may read and sort all there is, for every page anew. Where
+    a transaction that failed left all of them to nobody, it looks through the whole span.
+    """
+    after, whole, limit = span
+    for end in dict.fromkeys((min(after + limit, whole), whole)):
+        rows = cursor.execute(statement, (*names, after, end, limit), prepare=True).fetchall()  # row by row: three times as long
+        last, read = rows[0][7:] if sifted else (rows[-1][0] if rows else None, len(rows))
+        if read:
+            break
+    return end, rows, last, read
 
 
 def _stream_number(row: Row) -> int:
