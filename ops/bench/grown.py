@@ -131,7 +131,7 @@ def stand(parts: Parts) -> None:
 
 
 def grow(parts: Parts, events: int, tables: Sequence[Table], tell: Tell) -> None:
-    """Until so many events are stored, to the nearest copy; then all have read them, they are vacuumed, audited, and on disk.
+    """Until so many events are stored, to the nearest copy; then all have read them, they are vacuumed, and on disk.
 
     What was added since is taken back. A copy is a transaction: stopped, it goes on.
     """
@@ -148,10 +148,14 @@ def grow(parts: Parts, events: int, tables: Sequence[Table], tell: Tell) -> None
         tell("vacuum and checkpoint")
         connection.execute(READ)
         connection.execute("VACUUM (ANALYZE)")
-        tell("audit")  # or the projections would, while they are measured
-        connection.execute("UPDATE audit_rounds SET began_at = '-infinity'")
-        Auditor(parts.database).step(parts.clock.now())
         connection.execute("CHECKPOINT")
+
+
+def audit(parts: Parts) -> None:
+    """What was copied with its read models; or the projections would, while they are measured."""
+    with parts.database.cursor() as cursor:
+        cursor.execute("UPDATE audit_rounds SET began_at = '-infinity'")
+    Auditor(parts.database).step(parts.clock.now())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ops.bench import burst
 from ops.bench.broker import Broker, broker
 from ops.bench.burst import Burst
 from ops.bench.ground import Ground
-from ops.bench.grown import DAYS, EVERYTHING, begin, grow, keep, lasting_ground, make, stand, take_back
+from ops.bench.grown import DAYS, EVERYTHING, audit, begin, grow, keep, lasting_ground, make, stand, take_back
 from ops.bench.kept import Kept
 from ops.bench.past import ZONES, Person
 from ops.bench.people import crowd, plan, register
@@ -86,6 +86,8 @@ def _run(place: Ground, bus: Broker, growth: Growth, stage: Stage, tell: Tell) -
     with opened() as (parts, _):
         _register(parts, stage.people, tell)
         grow(parts, stage.events, EVERYTHING, tell)
+        tell("audit")
+        audit(parts)
     wanted = Burst(messages=growth.messages, zones=stage.zones, lead_seconds=growth.lead_seconds)
     found = burst.run_once(place, bus, wanted, tell, opened)
     return {key: value for key, value in found.items() if not key[0].startswith(("memory", "most in flight"))}
