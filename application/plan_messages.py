@@ -1,6 +1,6 @@
 """Process manager: how do people's facts and the calendar become scheduled messages, exactly once?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -30,6 +30,9 @@ from domain.scheduled_message import (
 )
 from domain.timezones import TZDATA_VERSION
 from domain.wanted_message import next_occasion, taken_types
+
+Ahead = Callable[[int, datetime], bool]
+"""Has others follow whole pages of the users log, or does not: told how many events wait, says whether it did."""
 
 PEOPLE_AT_ONCE: Final = 1000
 OUTCOMES_AT_ONCE: Final = 2000
@@ -78,8 +81,8 @@ class Cause(Struct, frozen=True):
 class Planner:
     """Each step is one transaction, the sweep one a page: read, decide, append, keep its own tables, record the position."""
 
-    def __init__(self, begin: Begin[PlannerWork], types: MessageTypes) -> None:
-        self._begin, self._types, self._rules = begin, types, rules_of(types)
+    def __init__(self, begin: Begin[PlannerWork], types: MessageTypes, ahead: Ahead = lambda _behind, _now: False) -> None:
+        self._begin, self._types, self._rules, self._ahead = begin, types, rules_of(types), ahead
         windows = (kind.late_window for kind in types.values() if kind.late_window)
         self._reach = max((timedelta(days=2), *windows)) + timedelta(days=1)
         self._swept_old = date.min
@@ -95,7 +98,7 @@ class Planner:
         # Sweeping goes first: whoever's facts are followed then has no occasion before the horizon left unplanned.
         if todo.occasions and self._sweep_page(now):
             return True
-        followed = todo.users_moved and self.follow_users(now)
+        followed = self._ahead(todo.users_behind, now) or (todo.users_behind > 0 and self.follow_users(now))
         decided = todo.messages_moved and self.follow_messages(now)
         rederived, retried = self.rederive(now), self.retry_parked(now)
         asked = todo.asked_again and self.retry_asked(now)

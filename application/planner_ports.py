@@ -51,8 +51,8 @@ class Todo(Struct, frozen=True):
     """What the planner would find to do, in one look."""
 
     occasions: bool  # a date has come into the window
-    users_moved: bool  # the log may have gone on since the planner read it
-    messages_moved: bool
+    users_behind: int  # so many events at most has the log gone on since the planner read it
+    messages_moved: bool  # it may have gone on
     asked_again: bool
     derived: Derived | None
 

@@ -1,21 +1,20 @@
 """Who fills the tables of a build: this process alone, or several beside it, that end with it?"""
 
-import gc
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from multiprocessing import connection, get_context, parent_process
-from threading import Thread, local
+from multiprocessing import get_context
+from threading import local
 from time import monotonic
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from infrastructure.beside import begin_beside
 from infrastructure.calm import Calm
 from infrastructure.database import Database
 from infrastructure.keyring import Keyring
@@ -24,7 +23,6 @@ from infrastructure.read_model_filler import Filler
 
 WORTH_PROCESSES_EVENTS: Final = 100_000
 LOOK_SECONDS: Final = 0.5
-COLLECT_AFTER_OBJECTS: Final = 200_000
 YIELDING: Final = 10
 """The niceness of who fills: messages and questions go first."""
 
@@ -150,11 +148,8 @@ def _database(dsn: str) -> Database:
 
 
 def _begin(dsn: str, master_key: bytes, build: Build) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the one that gives the tasks makes the most
+    begin_beside()
     os.nice(YIELDING)
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS)  # a page is many objects, of which none is kept
-    Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
     database = _database(dsn)
     database.open()
     _here.filler = Filler(database, Keyring(master_key), build)
@@ -163,11 +158,3 @@ def _begin(dsn: str, master_key: bytes, build: Build) -> None:
 def _run(number: int, task: Task) -> int:
     filler: Filler = _here.filler
     return filler.run(number, task)
-
-
-def _end_with_parent() -> None:
-    """A builder that is killed leaves nobody at work."""
-    parent = parent_process()
-    assert parent
-    connection.wait([parent.sentinel])
-    os._exit(1)

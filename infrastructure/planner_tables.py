@@ -25,7 +25,7 @@ PUT_PLANNED: Final = """
 TODO: Final = """
     SELECT EXISTS (SELECT FROM occasions WHERE occasion <= %b),
            coalesce((SELECT last_value FROM users_position WHERE is_called), 0)
-           > coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'users' AND version = 1), 0),
+           - coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'users' AND version = 1), 0),
            coalesce((SELECT last_value FROM messages_position WHERE is_called), 0)
            > coalesce((SELECT position FROM positions WHERE follower = %b AND log = 'messages' AND version = 1), 0),
            EXISTS (SELECT FROM parked_events WHERE follower = %b AND again) OR EXISTS (SELECT FROM parked_types WHERE again),
@@ -54,9 +54,9 @@ class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
     def todo(self, last: date) -> Todo:
         follower = self._follower
         self.cursor.execute(TODO, (last, follower, follower, follower), prepare=True)
-        occasions, users_moved, messages_moved, asked_again, rules, reached, done = self.cursor.fetchall()[0]
+        occasions, users_behind, messages_moved, asked_again, rules, reached, done = self.cursor.fetchall()[0]
         derived = None if rules is None else Derived(rules, reached, done)
-        return Todo(occasions, users_moved, messages_moved, asked_again, derived)
+        return Todo(occasions, users_behind, messages_moved, asked_again, derived)
 
     def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
         return self._next(log, limit, kinds, unread=True)

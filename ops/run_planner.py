@@ -6,6 +6,7 @@ from time import monotonic
 
 from infrastructure.imports_first import GivingWay
 from infrastructure.leader import Elector
+from ops.planner_processes import PlannerProcesses
 from ops.running import REST_SECONDS, Stop, lead
 from ops.wiring import Parts, ensure_months, forget_old, planner
 
@@ -13,10 +14,13 @@ from ops.wiring import Parts, ensure_months, forget_old, planner
 def run_planner(parts: Parts, stop: Stop) -> None:
     """Blocks until told to stop."""
     listener = parts.wakeups.listener()
-    with Elector(parts.database, "planner", take_over_at_once=parts.alone) as elector:
+    with (
+        Elector(parts.database, "planner", take_over_at_once=parts.alone) as elector,
+        PlannerProcesses(parts, elector.guard) as processes,
+    ):
 
         def begin() -> Callable[[], bool]:
-            term, imports_first, made_on = planner(parts, elector), GivingWay(parts.database), date.min
+            term, imports_first, made_on = planner(parts, elector.guard, processes.ahead), GivingWay(parts.database), date.min
 
             def step() -> bool:
                 nonlocal made_on

@@ -18,7 +18,7 @@ from application.channel_plan import ChannelPlan
 from application.delivery_ports import Bus
 from application.dispatch_messages import Dispatcher
 from application.edit_templates import EditTemplates
-from application.plan_messages import Planner, horizon
+from application.plan_messages import Ahead, Planner, horizon
 from application.planner_ports import PlannerWork
 from application.ports import Begin, StoreUnavailable
 from application.publish_dispatches import Publisher
@@ -38,7 +38,7 @@ from infrastructure.followers import Followers
 from infrastructure.import_staging import PostgresStaging
 from infrastructure.in_process_bus import InProcessBus
 from infrastructure.keyring import Keyring
-from infrastructure.leader import Elector
+from infrastructure.leader import Leadership
 from infrastructure.liquid_text import compile_text
 from infrastructure.notifications import Announcer, Wakeups
 from infrastructure.partitions import ensure_partitions
@@ -229,8 +229,8 @@ def reading(keyring: Keyring, database: Database) -> Iterator[tuple[Cursor, Seal
         raise StoreUnavailable("read models of another version") from error
 
 
-def planner(parts: Parts, elector: Elector) -> Planner:
-    return Planner(lambda: begin_work(parts.store, PostgresPlannerWork, "planner", elector.guard()), parts.types)
+def planner(parts: Parts, guard: Callable[[], Leadership | None], ahead: Ahead) -> Planner:
+    return Planner(lambda: begin_work(parts.store, PostgresPlannerWork, "planner", guard()), parts.types, ahead)
 
 
 def dispatcher(parts: Parts, term: Term) -> Dispatcher:

@@ -46,10 +46,10 @@ class FakePlannerWork(FakeDispatcherWork):
     def todo(self, last: date) -> Todo:
         tables = self._tables
         users, messages = (
-            len(tables.logs[log]) > tables.positions.get((self._follower, log), 0) for log in ("users", "messages")
+            len(tables.logs[log]) - tables.positions.get((self._follower, log), 0) for log in ("users", "messages")
         )
         occasions = any(row.occasion <= last for row in tables.occasions.values())
-        return Todo(occasions, users, messages, bool(tables.again), tables.derived)
+        return Todo(occasions, users, messages > 0, bool(tables.again), tables.derived)
 
     def notice(self, log: Log, limit: int, kinds: frozenset[type[Event]]) -> Followed:
         followed = self.follow(log, limit, kinds)

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from application.plan_messages import Planner
 from application.ports import Group, NewEvents, Origin
 from domain import user
 from domain.timezones import zone
 from domain.user import Details
-from infrastructure.planner_tables import PostgresPlannerWork
-from infrastructure.work import begin_work
-from ops.wiring import Parts
+from ops.planner_processes import PlannerProcesses
+from ops.wiring import Parts, planner
 
 BENCH: Final = Origin(who="bench")
 BATCH: Final = 1_000  # as an import does
@@ -68,11 +65,12 @@ def register(parts: Parts, people: Iterator[Details], first_occasion: datetime, 
 
 def plan(parts: Parts, done: Progress) -> None:
     """Step the real planner until it finds nothing more to do."""
-    planner = Planner(partial(begin_work, parts.store, PostgresPlannerWork, "planner", None), parts.types)
     steps = 0
-    while planner.step(parts.clock.now()):
-        steps += 1
-        done(steps)
+    with PlannerProcesses(parts, lambda: None) as processes:
+        stepping = planner(parts, lambda: None, processes.ahead)
+        while stepping.step(parts.clock.now()):
+            steps += 1
+            done(steps)
 
 
 def _registration(user_id: UUID, details: Details, first_occasion: datetime) -> Group:

@@ -47,10 +47,10 @@ def test_one_look_tells_what_there_is_to_do(scene: Scene) -> None:
         with scene.begin() as work:
             return work.todo(JUNE)
 
-    nothing = Todo(occasions=False, users_moved=False, messages_moved=False, asked_again=False, derived=None)
+    nothing = Todo(occasions=False, users_behind=0, messages_moved=False, asked_again=False, derived=None)
     assert todo() == nothing
     life = ada(scene)
-    assert todo() == replace(nothing, users_moved=True)
+    assert todo() == replace(nothing, users_behind=1)
     with scene.begin() as work:
         work.followed("users", work.follow("users", 10).position)
         work.put_occasions([life.user_id], [NextOccasion(life.user_id, "BIRTHDAY", date(2027, 6, 16))])

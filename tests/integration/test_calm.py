@@ -1,7 +1,7 @@
 """Does a build see that messages are being sent, and that no more are?"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -32,3 +32,12 @@ def test_it_is_calm_once_nothing_was_handed_out_for_a_while(store: PostgresEvent
     assert not calm.looked_at(110.0)
     assert not calm.looked_at(109.9 + CALM_SECONDS)
     assert calm.looked_at(110.0 + CALM_SECONDS)
+
+
+def test_whoever_has_not_looked_before_goes_by_the_clock(store: PostgresEventStore) -> None:
+    calm = Calm(store.database)
+    assert calm.at_once(NOW)
+    events = tuple(request("sink", "asia", (uuid4(),)))
+    store.append([Group((NewEvents("dispatches", uuid4(), 0, events),))], Origin(who="test"), NOW)
+    assert not calm.at_once(NOW + timedelta(seconds=CALM_SECONDS - 0.1))
+    assert calm.at_once(NOW + timedelta(seconds=CALM_SECONDS))

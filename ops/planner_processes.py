@@ -1,0 +1,152 @@
+"""Who plans where very many people wait to be planned: processes beside the planner, which end with it?"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from datetime import datetime
+from functools import partial
+from itertools import pairwise
+from multiprocessing import get_context
+from threading import local
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from application.plan_messages import PEOPLE_AT_ONCE, Planner
+from application.planner_ports import PlannerWork
+from application.ports import Deposed, PositionLost, StoreUnavailable
+from infrastructure.beside import begin_beside
+from infrastructure.calm import Calm
+from infrastructure.leader import Leadership
+from infrastructure.planner_pages import Page, PostgresPageWork
+from infrastructure.work import begin_work, read_position
+from ops.installation import Installation
+from ops.logs import configure_logs
+from ops.settings import Settings
+from ops.wiring import Parts, build
+
+WORTH_PROCESSES_EVENTS: Final = 20_000
+MOST_PROCESSES: Final = 4
+"""Pages are committed one after another, and that is half of what one takes."""
+PAGES_A_STEP: Final = 50
+IDLE_SECONDS: Final = 10.0
+HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM users"
+
+_here: Final = local()  # what a process beside the planner has at hand
+
+
+class PageFailed(Exception):
+    """A page could not be planned; told by the kind of the error."""
+
+
+class PlannerProcesses:
+    """They are there while they are needed. What they do is what the planner does, page by page, in the log's order."""
+
+    def __init__(self, parts: Parts, guard: Callable[[], Leadership | None], processes: int | None = None) -> None:
+        """Unless told a number: one for each core, four at most, and half as many while messages are sent."""
+        self._parts, self._guard, self._told = parts, guard, processes
+        self._number = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+        self._calm = Calm(parts.database)
+        self._pool: ProcessPoolExecutor | None = None
+        self._starting: list[Future[None]] = []
+        self._needed_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    def ahead(self, behind: int, now: datetime) -> bool:
+        """`application.plan_messages.Ahead`. Raises Deposed, PositionLost, StoreUnavailable, PageFailed."""
+        if behind < (2 * PEOPLE_AT_ONCE if self._pool else WORTH_PROCESSES_EVENTS):
+            if self._pool and monotonic() - self._needed_at > IDLE_SECONDS:
+                self._end()
+            return False
+        self._needed_at = monotonic()
+        hands = self._number if self._told or self._calm.at_once(now) else self._number // 2
+        if hands < 2:
+            return False
+        pool = self.start()
+        if not self.started:
+            return False  # and the planner goes on alone meanwhile
+        pages = self._pages(hands, now)
+        self._plan(pool, pages, hands)
+        return bool(pages)
+
+    def start(self) -> ProcessPoolExecutor:
+        """Begin to, unless they are there; does not wait for them."""
+        if self._pool is None:
+            begin = (self._parts.settings, self._parts.installation)
+            self._pool = ProcessPoolExecutor(self._number, get_context("spawn"), initializer=_begin, initargs=begin)
+            self._starting = [self._pool.submit(_ready) for _ in range(self._number)]
+        return self._pool
+
+    @property
+    def started(self) -> bool:
+        """Whether they are ready to plan."""
+        return self._pool is not None and all(one.done() for one in self._starting)
+
+    def _pages(self, hands: int, now: datetime) -> list[Page]:
+        """Whole ones alone. As they are committed in order, those that are not yet when one begins are the few before it."""
+        with self._parts.database.cursor() as cursor:
+            position = read_position(cursor, "planner", "users")
+            [(head,)] = cursor.execute(HEAD, prepare=True).fetchall()
+        ends = range(position, head + 1, PEOPLE_AT_ONCE)[: PAGES_A_STEP + 1]
+        return [
+            Page(settled=ends[max(0, place + 1 - hands)], after=after, until=until, now=now)
+            for place, (after, until) in enumerate(pairwise(ends))
+        ]
+
+    def _plan(self, pool: ProcessPoolExecutor, pages: Sequence[Page], hands: int) -> None:
+        leadership, waiting = self._guard(), deque[Future[None]]()
+        try:
+            for page in pages:
+                if len(waiting) == hands:
+                    waiting.popleft().result()
+                waiting.append(pool.submit(_plan, page, leadership))
+            while waiting:
+                waiting.popleft().result()
+        except BrokenProcessPool as error:
+            self._end()
+            raise PageFailed("a process beside the planner has died") from error
+        finally:
+            for left in waiting:
+                left.cancel()
+            wait(waiting)
+
+    def _end(self) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def _begin(settings: Settings, installation: Installation) -> None:
+    begin_beside()
+    configure_logs()
+    parts = build(settings, installation, name="planner page")
+    parts.database.open(wait=False)  # an outage is told page by page, as any
+    parts.announcer.start()
+
+    def begin() -> AbstractContextManager[PlannerWork]:
+        kind = partial(PostgresPageWork, page=_here.page)
+        return begin_work(parts.store, kind, "planner", _here.leadership)
+
+    _here.planner = Planner(begin, parts.types)
+
+
+def _ready() -> None:
+    """What a process does first."""
+
+
+def _plan(page: Page, leadership: Leadership | None) -> None:
+    _here.page, _here.leadership = page, leadership
+    try:
+        _here.planner.follow_users(page.now)
+    except (Deposed, PositionLost, StoreUnavailable):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it holds, it would go from process to process
+        raise PageFailed(type(error).__name__) from None
