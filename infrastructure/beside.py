@@ -12,8 +12,7 @@ COLLECT_AFTER_OBJECTS: Final = 200_000
 
 def begin_beside() -> None:
     """To be called first of all in a process that `multiprocessing` has spawned: it is told by its parent when to stop."""
-    for told in (signal.SIGINT, signal.SIGTERM):  # of a terminal's Ctrl-C, or of a supervisor that tells the whole group
-        signal.signal(told, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C its parent makes the most
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)  # a page is many objects, of which none is kept
     Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
