@@ -130,7 +130,7 @@ class _Draft:
     """One slot's decisions, one after the other, each seeing what the ones before it did."""
 
     def __init__(self, slot: Slot, streams: Streams, now: datetime) -> None:
-        self.slot, self.streams, self.now = slot, streams, now
+        self.slot, self.ids, self.streams, self.now = slot, slot.message_ids, streams, now
         self.drafted: dict[UUID, tuple[Stream[ScheduledMessage], list[ScheduledMessageEvent]]] = {}  # from where on, and what
         self.withdrawals: list[NewEvents] = []
         self.takes_the_year = False
@@ -166,17 +166,16 @@ class _Draft:
             NewEvents("messages", each, before.version, tuple(events), before.story)
             for each, (before, events) in self.drafted.items()
         ]
-        if self.takes_the_year:
+        if self.takes_the_year and len(self.ids) > len(self.drafted):
             # Nobody may bring another one of the year back to life between our reading and our writing.
-            known = {each: self.streams.version(each) for each in self.slot.message_ids if each not in self.drafted}
+            known = {each: self.streams.version(each) for each in self.ids if each not in self.drafted}
             appends += [NewEvents("messages", each, version, ()) for each, version in known.items() if version]
         return Group((*appends, *self.withdrawals), self.slot.person.origin)
 
     def _others(self, wanted: WantedMessage) -> list[ScheduledMessage]:
-        ids = self.slot.message_ids
-        if len(ids) == 1:
+        if len(self.ids) == 1:
             return []
-        return [known for each in ids if each != wanted.message_id and (known := self.streams.message(each))]
+        return [known for each in self.ids if each != wanted.message_id and (known := self.streams.message(each))]
 
     def _schedule(self, wanted: WantedMessage) -> None:
         self.takes_the_year = True
@@ -231,8 +230,10 @@ class _Draft:
         return message.dispatch_id
 
     def _add(self, message_id: UUID, events: list[ScheduledMessageEvent]) -> None:
-        _, drafted = self.drafted.setdefault(message_id, (self.streams.stream(message_id), []))
-        drafted.extend(events)
+        if (known := self.drafted.get(message_id)) is None:
+            self.drafted[message_id] = (self.streams.stream(message_id), list(events))
+        else:
+            known[1].extend(events)
         self.streams.add(message_id, events)
 
     def _over(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:

@@ -1,7 +1,6 @@
 """What do the logs say: of a stream, of a stretch, of who owns an external ID?"""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import groupby
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -209,19 +208,23 @@ class EventReading:
         cursor.execute(LOAD[log], (list(wanted), *bounds(wanted)), prepare=True)
         decode = self.decoder()
         streams: dict[int, Stream[S]] = {}  # a UUID's own hash and comparison are computed in Python
-        broken: list[Broken] = []
-        for number, rows in groupby(cursor.fetchall(), key=_stream_number):
-            state: S | None = None
+        broken: dict[int, Broken] = {}
+        number, state = -1, None
+        for stream_id, version, topic, said, wrapped in cursor.fetchall():
+            if stream_id.int != number:
+                number, state = stream_id.int, None
+            elif number in broken:
+                continue
             try:
-                for row in rows:
-                    stored = decode(row[2], row[3], row[4], row[0])
-                    state = evolve(state, stored.event)
+                stored = decode(topic, said, wrapped, stream_id)
             except Unreadable as error:
-                broken.append(Broken(row[0], row[1], error.error))
+                broken[number] = Broken(stream_id, version, error.error)
+                streams.pop(number, None)
             else:
-                streams[number] = Stream(state, row[1], stored.correlation_id)
+                state = evolve(state, stored.event)
+                streams[number] = Stream(state, version, stored.correlation_id)
         if broken:
-            raise BrokenStreams(log, broken)
+            raise BrokenStreams(log, list(broken.values()))
         nothing = Stream[S](None, 0)
         return {stream_id: streams.get(stream_id.int, nothing) for stream_id in wanted}
 
@@ -264,11 +267,6 @@ def _page(
         if read:
             break
     return end, rows, last, read
-
-
-def _stream_number(row: Row) -> int:
-    number: int = row[0].int
-    return number
 
 
 def _told(

@@ -22,9 +22,11 @@ class Birthday(Templated, frozen=True, kw_only=True):
     def occasions(self, user: User, start: date, end: date) -> list[Occasion]:
         if not user.birthday:
             return []
-        year, month, day = _parts(user.birthday)
-        born = date(year, month, day) if year else date.min
-        return yearly(month, day, max(start, born), end, self.leap_day)
+        if user.birthday.startswith("--"):
+            _, month, day = _parts(user.birthday)
+            return yearly(month, day, start, end, self.leap_day)
+        born = date.fromisoformat(user.birthday)
+        return yearly(born.month, born.day, max(start, born), end, self.leap_day)
 
     def validate(self, user: User) -> str | None:
         return None if user.birthday else "No birthday is known."
