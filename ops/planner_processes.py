@@ -28,7 +28,8 @@ from ops.logs import configure_logs
 from ops.settings import Settings
 from ops.wiring import Parts, build
 
-WORTH_PROCESSES_EVENTS: Final = 20_000
+WORTH_PROCESSES_EVENTS: Final = 60_000
+"""Three seconds of one process; to start the others takes one."""
 MOST_PROCESSES: Final = 4
 """Pages are committed one after another, and that is half of what one takes."""
 PAGES_A_STEP: Final = 50
