@@ -151,7 +151,7 @@ def _begin(dsn: str, master_key: bytes, build: Build) -> None:
     begin_beside()
     os.nice(YIELDING)
     database = _database(dsn)
-    database.open()
+    database.open(wait=False)  # an outage is told task by task
     _here.filler = Filler(database, Keyring(master_key), build)
 
 

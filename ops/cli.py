@@ -53,6 +53,19 @@ def up(
     The --sink options are for trials: late answers, and shares from 0 to 1 of calls that fail, are throttled, or are cut.
 
     Example: ninebell up
+
+    Parameters
+    ----------
+    sink_delay_ms
+        Answer so many milliseconds late.
+    sink_error_rate
+        The share of calls answered by 500.
+    sink_throttle_rate
+        The share answered by 429.
+    sink_cut_rate
+        The share whose connection is cut after they were taken.
+    sink_seed
+        Draw those by this number, so that a trial can be repeated.
     """
     from ops.sink_app import SinkOptions
     from ops.up import run_up
@@ -231,6 +244,11 @@ def doctor(*, json: bool = False) -> int:
     Exits 1 with a warning, 3 if something can't be reached.
 
     Example: ninebell doctor
+
+    Parameters
+    ----------
+    json
+        Print it as JSON.
     """
     from ops.doctor import doctor as examine
 

@@ -74,6 +74,8 @@ def forecast(*, rate: str | None = None, json: bool = False) -> int:
     ----------
     rate
         CALLS/PER, in place of the rate that is configured for the channel.
+    json
+        Print it as JSON.
     """
     from ops.forecast import forecast as foresee
 

@@ -14,6 +14,11 @@ def list_templates(*, json: bool = False) -> int:
     """Print every text in use.
 
     Example: ninebell templates list
+
+    Parameters
+    ----------
+    json
+        Print it as JSON.
     """
     from ops.templates import list_templates as list_
 
@@ -25,6 +30,13 @@ def show_template(message_type: str, language: str = "default", /, *, version: i
     """Print a type's text in a language, or an older version of it.
 
     Example: ninebell templates show BIRTHDAY pt-BR
+
+    Parameters
+    ----------
+    version
+        The older version; else the newest.
+    json
+        Print it as JSON.
     """
     from ops.templates import show_template as show
 
@@ -48,6 +60,12 @@ def set_template(
 
     Parameters
     ----------
+    subject
+        The subject, in Liquid as the body is.
+    body
+        The body, in Liquid.
+    json
+        Print what was set as JSON.
     file
         Read the body from this file, or from standard input if it is `-`.
     """

@@ -101,7 +101,7 @@ def _pooler(parts: Parts) -> Finding:
 def _clock(parts: Parts) -> Finding:
     difference = (parts.clock.now() - SystemClock().now()).total_seconds()
     verdict: Verdict = "ok" if abs(difference) < LARGEST_CLOCK_DIFFERENCE_SECONDS else "warning"
-    return Finding("clock", verdict, f"the database's clock, which decides, is {difference:+.1f} s from this machine's")
+    return Finding("clock", verdict, f"the database's clock, which decides, is {difference:+z.1f} s from this machine's")
 
 
 def _months(parts: Parts) -> Finding:
