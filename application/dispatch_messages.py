@@ -49,7 +49,6 @@ class Dispatcher:
         self._caught_up = False  # once: until then, what is more urgent or older may stand further on in the log
         self._in_the_thick = False  # a full page was ready: so there is more, and no need to look
         self._all_found = False  # the last look left nothing that is ready
-        self._left: set[str] = set()  # channels of which a page was full, and that had no room since: more is ready there
         self._troubled = False
         self._put: set[UUID] = set()  # dispatches of ours that the log has yet to tell us of
         self._next_ready_at: datetime | None = None
@@ -88,8 +87,6 @@ class Dispatcher:
     def _glance(self, work: DispatcherWork, now: datetime) -> Glance:
         if self._in_the_thick:
             return Glance(messages_moved=True, dispatches_moved=True, first_ready_at=now, troubled=True)
-        if self._left:  # to look for the first would lead past all that a herd has sent
-            return replace(work.glance((), ()), first_ready_at=now)
         return work.glance(self._channels.names, self._rows.priorities)
 
     def _follow_messages(self, work: DispatcherWork, glance: Glance) -> tuple[bool, datetime | None]:
@@ -180,10 +177,6 @@ class Dispatcher:
             due += found
             more |= len(found) == most > 0
             self._all_found &= len(found) < most
-            if len(found) < most or is_paused(paused, channel.name):
-                self._left.discard(channel.name)
-            elif found:
-                self._left.add(channel.name)
         return list({row.message_id: row for row in due}.values()), more
 
     def _batches(self, due: Iterable[DueMessage], now: datetime) -> list[Batch]:

@@ -50,7 +50,7 @@ class Route(Struct, frozen=True):
 
 
 class Glance(Struct, frozen=True):
-    """What the dispatcher would find, in one look at these channels and priorities."""
+    """What the dispatcher would find, in one look."""
 
     messages_moved: bool  # the log may have gone on since this manager read it
     dispatches_moved: bool

@@ -1,6 +1,5 @@
 """How much is handed to the workers at a time?"""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.channel_states import ChannelState
-from application.dispatcher_ports import Glance, InFlight
+from application.dispatcher_ports import InFlight
 from application.expire_held import AT_ANY_RATE_EVERY
 from application.provider_limit import ProviderLimit
 from domain.message_type import MessageTypes
@@ -30,7 +29,7 @@ from tests.application.dispatch_stories import (
     schedule,
     scheduled,
 )
-from tests.fake_dispatcher_work import FakeDispatcherWork, Memory
+from tests.fake_dispatcher_work import Memory
 
 
 def fill(memory: Memory, members: int, channel: str = "sink") -> None:
@@ -47,46 +46,6 @@ def test_a_full_channel_gets_nothing_until_it_is_half_empty() -> None:
         fill(memory, members)
         run(leader, DUE)
         assert len(dispatches(memory)) == handed, members
-
-
-def test_nobody_looks_for_the_first_where_more_is_ready_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[bool] = []
-    glance = FakeDispatcherWork.glance
-
-    def seen(work: FakeDispatcherWork, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
-        looked.append(bool(channels))
-        return glance(work, channels, priorities)
-
-    monkeypatch.setattr(FakeDispatcherWork, "glance", seen)
-    memory = Memory()
-    schedule(memory, range(1, 21))
-    schedule(memory, [21], due_at=DUE + SECOND / 2)
-    leader = dispatcher(memory)
-    fill(memory, 7_990)
-    run(leader, DUE)
-    assert sum(len(one.message_ids) for one in dispatches(memory)) == 10
-    looked.clear()
-    run(leader, DUE)
-    assert looked == [False]
-    memory.flights.clear()
-    run(leader, DUE)
-    assert sum(len(one.message_ids) for one in dispatches(memory)) == 20
-    looked.clear()
-    run(leader, DUE)
-    assert (looked, leader.next_wake(DUE)) == ([True], 0.5)
-
-
-def test_what_waits_in_a_paused_channel_delays_nobody_elses_instant() -> None:
-    memory = Memory()
-    schedule(memory, range(1, 21))
-    leader = dispatcher(memory)
-    fill(memory, 7_990)
-    run(leader, DUE)
-    memory.paused.add("sink")
-    run(leader, DUE)
-    memory.due = {row.message_id: replace(row, ready_at=DUE + SECOND / 2) for row in memory.due.values()}
-    run(leader, DUE)
-    assert leader.next_wake(DUE) == 0.5
 
 
 def test_what_becomes_too_late_behind_a_full_channel_expires_there_and_then() -> None:

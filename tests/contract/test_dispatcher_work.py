@@ -124,8 +124,6 @@ def test_a_glance_tells_what_moved_and_when_the_next_message_is_ready(desk: Desk
     assert glance(desk) == Glance(messages_moved=False, dispatches_moved=False, first_ready_at=None)
     put(desk, due(1, ready_at=DUE + SECOND), due(2), due(3, channel="other", ready_at=BEFORE))
     assert glance(desk).first_ready_at == DUE
-    with desk.begin() as work:
-        assert work.glance((), ()) == Glance(messages_moved=False, dispatches_moved=False, first_ready_at=None)
     desk.write("messages", message(1), 0, scheduled(1))
     assert (glance(desk).messages_moved, glance(desk).dispatches_moved) == (True, False)
     desk.write("dispatches", UUID(int=1), 0, DispatchRequested(channel="sink", region="asia", message_ids=(message(1),)))
