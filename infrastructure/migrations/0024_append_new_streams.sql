@@ -15,7 +15,9 @@ BEGIN
             BEGIN
                 PERFORM pg_advisory_xact_lock(%2$s, hashtext('%3$s.%1$s'));
                 -- A statement of its own, so that it sees what was committed while the lock was awaited.
-                IF 1 <> ANY (versions) AND (SELECT count(*) FROM %1$I WHERE originator_id = ANY (ids) AND originator_id BETWEEN lowest AND highest) <> (
+                IF 1 <> ANY (versions) AND (
+                    SELECT count(*) FROM %1$I WHERE originator_id = ANY (ids) AND originator_id BETWEEN lowest AND highest
+                ) <> (
                     SELECT sum(first - 1) FROM (
                         SELECT min(version) AS first FROM unnest(ids, versions) AS new (id, version) GROUP BY id
                     ) AS mine
