@@ -34,7 +34,8 @@ MOST_PROCESSES: Final = 4
 """Pages are committed one after another, and that is half of what one takes."""
 PAGES_A_STEP: Final = 50
 IDLE_SECONDS: Final = 10.0
-HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM users"
+ALONE_SECONDS: Final = 60.0
+"""So long the planner goes on alone after one of them has died: what ended it, a want of memory say, may end the next."""
 
 _here: Final = local()  # what a process beside the planner has at hand
 
@@ -53,7 +54,7 @@ class PlannerProcesses:
         self._calm = Calm(parts.database)
         self._pool: ProcessPoolExecutor | None = None
         self._starting: list[Future[None]] = []
-        self._needed_at = 0.0
+        self._needed_at, self._alone_until = 0.0, 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -63,14 +64,14 @@ class PlannerProcesses:
 
     def ahead(self, behind: int, now: datetime) -> bool:
         """`application.plan_messages.Ahead`. Raises Deposed, PositionLost, StoreUnavailable, PageFailed."""
-        if behind < (2 * PEOPLE_AT_ONCE if self._pool else WORTH_PROCESSES_EVENTS):
-            if self._pool and monotonic() - self._needed_at > IDLE_SECONDS:
+        at = monotonic()
+        worth = behind >= (2 * PEOPLE_AT_ONCE if self._pool else WORTH_PROCESSES_EVENTS) and at >= self._alone_until
+        hands = self._hands(now) if worth else 0
+        if hands < 2:
+            if at - self._needed_at > IDLE_SECONDS:
                 self._end()
             return False
-        self._needed_at = monotonic()
-        hands = self._number if self._told or self._calm.at_once(now) else self._number // 2
-        if hands < 2:
-            return False
+        self._needed_at = at
         pool = self.start()
         if not self.started:
             return False  # and the planner goes on alone meanwhile
@@ -91,12 +92,14 @@ class PlannerProcesses:
         """Whether they are ready to plan."""
         return self._pool is not None and all(one.done() for one in self._starting)
 
+    def _hands(self, now: datetime) -> int:
+        return self._number if self._told or self._calm.at_once(now) else self._number // 2
+
     def _pages(self, hands: int, now: datetime) -> list[Page]:
         """Whole ones alone. As they are committed in order, those that are not yet when one begins are the few before it."""
         with self._parts.database.cursor() as cursor:
             position = read_position(cursor, "planner", "users")
-            [(head,)] = cursor.execute(HEAD, prepare=True).fetchall()
-        ends = range(position, head + 1, PEOPLE_AT_ONCE)[: PAGES_A_STEP + 1]
+        ends = range(position, self._parts.store.head().users + 1, PEOPLE_AT_ONCE)[: PAGES_A_STEP + 1]
         return [
             Page(settled=ends[max(0, place + 1 - hands)], after=after, until=until, now=now)
             for place, (after, until) in enumerate(pairwise(ends))
@@ -113,6 +116,7 @@ class PlannerProcesses:
                 waiting.popleft().result()
         except BrokenProcessPool as error:
             self._end()
+            self._alone_until = monotonic() + ALONE_SECONDS
             raise PageFailed("a process beside the planner has died") from error
         finally:
             for left in waiting:

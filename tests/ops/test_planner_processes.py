@@ -72,6 +72,8 @@ def test_one_that_is_killed_takes_nothing_with_it(parts: Parts) -> None:
             os.kill(active_children()[0].pid or 0, signal.SIGKILL)
             planning.result()
         assert 0 < parts.store.head().messages < PEOPLE
+        assert not processes.ahead(PEOPLE, parts.clock.now())
+        assert not active_children(), "what ended one may end the next: the planner goes on alone for a while"
         going_on = planner(parts, lambda: None, processes.ahead)
         while going_on.step(parts.clock.now()):
             pass
