@@ -13,6 +13,7 @@ from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import MessageCancelled
 from domain.user import UserErased, UserSuppressed
+from infrastructure.planner_tables import TODO
 from tests.fakes import PlannerMemory
 from tests.planner_scene import EVE, MemoryScene, Scene, ada, postgres_scene
 
@@ -40,6 +41,17 @@ def row(user_id: UUID, occasion: date, tzdata: str = "2026f") -> PlannedMessage:
 def put(begin: Begin[PlannerWork], *rows: PlannedMessage) -> None:
     with begin() as work:
         work.put_planned(rows)
+
+
+def test_a_look_does_not_read_everybodys_next_occasion(database_with_months: str) -> None:
+    with postgres_scene(database_with_months) as scene, scene.store.database.direct() as connection:
+        far = "SELECT gen_random_uuid(), 'BIRTHDAY', '2028-01-01' FROM generate_series(1, 20000)"
+        connection.execute(f"INSERT INTO occasions {far}")
+        connection.execute("SET plan_cache_mode = force_generic_plan")  # as after a few looks
+        connection.execute(f"PREPARE look AS {TODO.replace('%b', '${}').format(1, 2, 3, 4)}")
+        plan = [line for (line,) in connection.execute("EXPLAIN EXECUTE look('2027-06-15', 'planner', 'planner', 'planner')")]
+    assert any("using occasions_by_date" in line for line in plan)
+    assert not any("Seq Scan on occasions" in line for line in plan)
 
 
 def test_one_look_tells_what_there_is_to_do(scene: Scene) -> None:
