@@ -15,6 +15,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
+
 from application.plan_messages import PEOPLE_AT_ONCE, Planner
 from application.planner_ports import PlannerWork
 from application.ports import Deposed, PositionLost, StoreUnavailable
@@ -25,6 +27,7 @@ from infrastructure.planner_pages import Page, PostgresPageWork
 from infrastructure.work import begin_work, read_position
 from ops.installation import Installation
 from ops.logs import configure_logs
+from ops.running import places_in
 from ops.settings import Settings
 from ops.wiring import Parts, build
 
@@ -37,6 +40,7 @@ IDLE_SECONDS: Final = 10.0
 ALONE_SECONDS: Final = 60.0
 """So long the planner goes on alone after one of them has died: what ended it, a want of memory say, may end the next."""
 
+log = structlog.get_logger()
 _here: Final = local()  # what a process beside the planner has at hand
 
 
@@ -154,4 +158,6 @@ def _plan(page: Page, leadership: Leadership | None) -> None:
     except (Deposed, PositionLost, StoreUnavailable):
         raise
     except Exception as error:  # noqa: BLE001  whatever it holds, it would go from process to process
-        raise PageFailed(type(error).__name__) from None
+        kind = type(error).__name__
+        log.error("failed", role="planner page", page=f"{page.after}-{page.until}", error=kind, at=places_in(error))
+        raise PageFailed(kind) from None

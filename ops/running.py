@@ -66,7 +66,7 @@ class Pause:
             said = f"{type(error).__name__} {error}"
             log.warning("waiting", role=self._role, missing=missing, error=said, pause_seconds=seconds)
         else:
-            log.error("failed", role=self._role, error=type(error).__name__, at=_places(error), pause_seconds=seconds)
+            log.error("failed", role=self._role, error=type(error).__name__, at=places_in(error), pause_seconds=seconds)
         return seconds
 
 
@@ -124,7 +124,7 @@ async def lead_async(
             await rest()
 
 
-def _places(error: Exception) -> str:
+def places_in(error: Exception) -> str:
     """Where a bug is: files and lines, never values."""
     trace, places = error.__traceback__, []
     while trace is not None:

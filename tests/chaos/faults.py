@@ -94,14 +94,24 @@ FAULTS: Final[dict[str, Fault]] = {
         stage=Stage(wired=True),
     ),
     "worker-frozen-in-append": Fault(
-        "SIGSTOP of a worker that holds a log's lock, for 35 s",
-        strikes.frozen_in_append("worker", PAST_RECOVERY_SECONDS),
+        "SIGSTOP of a worker that has not heard that its append has landed, for 35 s",
+        strikes.frozen_before_answer("worker", PAST_RECOVERY_SECONDS),
         CLAIMED,
     ),
     "dispatcher-frozen-in-append": Fault(
         "SIGSTOP of the dispatcher that leads while it holds a log's lock, for 20 s; another stands by",
         strikes.frozen_in_append("dispatcher", PAST_A_LEADER_SECONDS),
         stage=Stage(standing_by=("dispatcher",)),
+    ),
+    "region-dispatcher-killed": Fault(
+        "kill -9 of one of two dispatchers that lead regions of their own, started again",
+        strikes.killed("dispatcher"),
+        stage=Stage(regions=("asia,oceania", "americas,europe,africa")),
+    ),
+    "region-dispatcher-frozen-in-append": Fault(
+        "SIGSTOP of one of two dispatchers, which may both lead Europe, while it holds a log's lock, for 20 s",
+        strikes.frozen_in_append("dispatcher", PAST_A_LEADER_SECONDS),
+        stage=Stage(regions=("asia,oceania,europe", "europe,americas,africa")),
     ),
     "planner-frozen-in-append": Fault(
         "SIGSTOP of the planner that leads while it holds a log's lock, for 20 s; another stands by",

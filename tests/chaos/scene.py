@@ -26,7 +26,7 @@ from tests.e2e.processes import Program, Site, asked, until
 from tests.servers import is_listening, make_broker
 
 CROWD: Final = 5_000
-ROLES: Final = ("api", "projections", "planner", "worker", "worker", "dispatcher")
+ROLES: Final = ("api", "projections", "planner", "worker", "worker")  # and then the dispatcher
 CALLS_AT_ONCE: Final = 4  # of a worker by a channel, so that the work lasts for some seconds
 LOOK_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 120.0
@@ -47,6 +47,7 @@ class Stage(Struct, frozen=True):
     limit: str = ""  # of each provider, as the settings have it
     wired: bool = False  # the workers talk to the broker over a wire
     due_before: timedelta = timedelta()  # how long ago all was due
+    regions: tuple[str, ...] = ()  # that have a dispatcher to themselves, as `--regions` names them; else one leads all
 
 
 class Scene:
@@ -91,7 +92,7 @@ class Scene:
             self._held.enter_context(self.wire)
             self._held.enter_context(self.site)
             self.start_provider()
-            for role in (*ROLES[:-1], *self.stage.standing_by):
+            for role in (*ROLES, *self.stage.standing_by):
                 self.start(role)
             broker_up.result()
         for program in self.programs:
@@ -100,7 +101,8 @@ class Scene:
         self._tell("importing people")
         self.feeder.bring(self.stage.brought_before)
         self.site.until_caught_up()
-        self.start(ROLES[-1]).says("running:")
+        for regions in self.stage.regions or ("",):
+            self.start("dispatcher", *(("--regions", regions) if regions else ())).says("running:")
         self._held.enter_context(self.feeder)
 
     def _configure(self) -> None:
@@ -117,15 +119,15 @@ class Scene:
 
     # what there is
 
-    def start(self, role: str) -> Program:
+    def start(self, role: str, *options: str) -> Program:
         """Another process of this role."""
         by_wire = {"AMQP_URL": self.wire.url} if self.stage.wired and role == "worker" else {}
-        program = self.site.start("run", role, **by_wire)
+        program = self.site.start("run", role, *options, **by_wire)
         self.programs.append(program)
         return program
 
     def all(self, role: str) -> list[Program]:
-        return [program for program in self.programs if program.words == ("run", role)]
+        return [program for program in self.programs if program.words[1] == role]
 
     def one(self, role: str) -> Program:
         """Any of them, by the dice."""
@@ -139,6 +141,10 @@ class Scene:
         """kill -9; whoever supervises it starts it again."""
         program.kill()
         self.programs.remove(program)
+
+    def start_again(self, program: Program) -> Program:
+        """What was killed, as its supervisor does."""
+        return self.start(*program.words[1:])
 
     def start_provider(self) -> None:
         told = (str(self.site.sink_port), str(self.calls_file))

@@ -6,13 +6,14 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from tests.chaos.in_append import stop_in_append
+from tests.chaos.in_append import stop_before_answer, stop_in_append
 from tests.chaos.provider import Behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.chaos.scene import Scene
+    from tests.e2e.processes import Program
 
     Strike = Callable[[Scene], None]
 
@@ -28,8 +29,8 @@ def killed(*roles: str) -> Strike:
             victims = [scene.one(role) for role in roles]
             for victim in victims:
                 scene.kill(victim)
-        for role in roles:
-            scene.start(role)
+        for victim in victims:
+            scene.start_again(victim)
 
     return strike
 
@@ -42,7 +43,7 @@ def two_killed(scene: Scene) -> None:
         for program in two:
             scene.kill(program)
     for program in two:
-        scene.start(program.words[1])
+        scene.start_again(program)
 
 
 def database_restarted(mode: Literal["fast", "immediate"], away_seconds: float = 0) -> Strike:
@@ -115,18 +116,22 @@ def frozen(role: str, seconds: float) -> Strike:
     return strike
 
 
-def frozen_in_append(role: str, seconds: float) -> Strike:
-    """With the lock of a log in its hands."""
+def frozen_in_append(role: str, seconds: float, stop: Callable[[str, Program, float], bool] = stop_in_append) -> Strike:
+    """With the lock of a log in its hands; or as `stop` says."""
 
     def strike(scene: Scene) -> None:
         program = scene.leader(role) if role in scene.stage.standing_by else scene.one(role)
         with scene.stricken():
-            if not stop_in_append(scene.database.dsn, program, CATCH_SECONDS):
-                scene.notes.append(f"not stopped inside an append: none was caught within {CATCH_SECONDS:.0f} s")
+            assert stop(scene.database.dsn, program, CATCH_SECONDS), f"no append was caught within {CATCH_SECONDS:.0f} s"
             scene.hold(seconds)
             program.send(signal.SIGCONT)
 
     return strike
+
+
+def frozen_before_answer(role: str, seconds: float) -> Strike:
+    """Its append is committed, and it has not been told."""
+    return frozen_in_append(role, seconds, stop_before_answer)
 
 
 def broker_connections_frozen(scene: Scene) -> None:
@@ -161,7 +166,7 @@ def restored_backup(scene: Scene) -> None:
         recover = scene.site.run("recover", "--restored-to", backed_up_at.isoformat())
         assert recover.ended() == 0, recover.logged
         for program in stopped:
-            scene.start(program.words[1]).says("running:")
+            scene.start_again(program).says("running:")
 
 
 def clock_stepped(by: timedelta) -> Strike:

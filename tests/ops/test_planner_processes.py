@@ -86,3 +86,14 @@ def test_they_are_let_go_when_nothing_is_left_to_do(parts: Parts, monkeypatch: p
         monkeypatch.setattr(planner_processes, "IDLE_SECONDS", 0.0)
         assert not processes.ahead(0, parts.clock.now())
         assert not active_children()
+
+
+def test_what_fails_in_one_is_told_by_its_kind_and_place(parts: Parts, capfd: pytest.CaptureFixture[str]) -> None:
+    with parts.database.cursor() as cursor:
+        cursor.execute("ALTER TABLE planned RENAME TO gone")
+    with PlannerProcesses(parts, lambda: None, processes=2) as processes:
+        start(processes)
+        with pytest.raises(PageFailed, match="UndefinedTable"):
+            processes.ahead(PEOPLE, parts.clock.now())
+    [line] = [line for line in capfd.readouterr().err.splitlines() if '"page":"0-1000"' in line]
+    assert "planner_tables.py:" in line
