@@ -38,6 +38,8 @@ STORED: Final = {
 TWO_LOGS: Final[frozenset[Log]] = frozenset({"messages", "dispatches"})
 
 Positions = dict[Log, int]
+Written = dict[Log, list[int]]
+"""The positions of the rows, in their order."""
 
 
 class Registration(Struct, frozen=True):
@@ -84,8 +86,8 @@ class EventAppending:
         key, wrapped = self._keyring.new_key(user_id)
         return wrapped, self._mapper.encode(event, origin_of(NewEvents("users", user_id, 0, (event,)), origin), key)[1]
 
-    def write_at_once(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions] | None:
-        """As `write`, of what goes `at_once`, in one statement that takes the locks as well.
+    def write_at_once(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> Written | None:
+        """What goes `at_once`, in one statement that takes the locks as well.
 
         None if a group does not stand: then nothing is written.
         """
@@ -93,11 +95,7 @@ class EventAppending:
         for group in groups:
             for log, row in group.rows:
                 rows.setdefault(log, []).append(row)
-        written = _append(cursor, rows)
-        if written is None:
-            return None
-        given = {log: iter(positions) for log, positions in written.items()}
-        return [{log: next(given[log]) for log, _ in group.rows} for group in groups]
+        return _append(cursor, rows)
 
     def write(self, cursor: Cursor[Row], groups: Sequence[EncodedGroup]) -> list[Positions | None]:
         """Per group the last position in each of its logs, None for a loser.
@@ -184,6 +182,12 @@ def logs_of(groups: Iterable[EncodedGroup]) -> set[Log]:
     return {check[0] for group in groups for check in group.checks}
 
 
+def by_group(groups: Sequence[EncodedGroup], written: Written) -> list[Positions]:
+    """As `EventAppending.write` answers."""
+    given = {log: iter(positions) for log, positions in written.items()}
+    return [{log: next(given[log]) for log, _ in group.rows} for group in groups]
+
+
 def appended(positions: Sequence[Positions | None]) -> Appended:
     """The answer to one caller."""
     last: Positions = {}
@@ -206,8 +210,8 @@ def at_once(groups: Sequence[EncodedGroup]) -> bool:
     return each_once and sum(counts) <= ROWS_A_STATEMENT and (len(logs) == 1 or logs == TWO_LOGS)
 
 
-def _append(cursor: Cursor[Row], rows: Mapping[Log, Sequence[NewRow]]) -> dict[Log, list[int]] | None:
-    """Positions of the rows; None if a stream has moved on."""
+def _append(cursor: Cursor[Row], rows: Mapping[Log, Sequence[NewRow]]) -> Written | None:
+    """None if a stream has moved on."""
     if len(rows) == 1:
         [(log, mine)] = rows.items()
         positions = TABLES[log].append(cursor, mine)

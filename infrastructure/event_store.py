@@ -14,7 +14,7 @@ from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Database
-from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, at_once, lock, logs_of
+from infrastructure.event_appender import EncodedGroup, EventAppending, Positions, appended, at_once, by_group, lock, logs_of
 from infrastructure.event_mapper import EventMapper
 from infrastructure.event_reader import EventReading, Stretch
 from infrastructure.keyring import DataKey, Keyring
@@ -139,8 +139,8 @@ class PostgresEventStore:
     def _write(self, groups: Sequence[EncodedGroup]) -> Sequence[Positions | None]:
         if at_once(groups):
             with self.database.cursor() as cursor:
-                if (positions := self.appending.write_at_once(cursor, groups)) is not None:
-                    return positions
+                if (written := self.appending.write_at_once(cursor, groups)) is not None:
+                    return by_group(groups, written)
         with self.database.transaction() as cursor:
             lock(cursor, logs_of(groups))
             return self.appending.write(cursor, groups)

@@ -18,6 +18,7 @@ from application.ports import (
     Group,
     Log,
     Origin,
+    Position,
     PositionLost,
     Stream,
 )
@@ -26,7 +27,7 @@ from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
 from infrastructure.database import Row
-from infrastructure.event_appender import EncodedGroup, Positions, appended, at_once, lock, logs_of
+from infrastructure.event_appender import EncodedGroup, appended, at_once, lock, logs_of
 from infrastructure.event_store import PostgresEventStore
 from infrastructure.leader import Leadership
 from infrastructure.parked_events import last_version, park, park_broken
@@ -130,9 +131,9 @@ class PostgresWork:
         keys = self._store.keyring.keys(self.cursor, sealed) if (sealed := appending.sealed_users(groups)) else {}
         encoded = appending.encode(groups, origin, now, keys)
         self._take_turn(logs_of(encoded))
-        positions = self._write(encoded)
-        self.touched.update(log for found in positions for log in found or ())
-        return appended(positions)
+        answer = self._write(encoded)
+        self.touched.update(log for log in LOGS if getattr(answer.position, log))
+        return answer
 
     def _parking(self, load: Callable[[Cursor[Row], Iterable[UUID]], S], ids: Iterable[UUID]) -> S:
         try:
@@ -141,12 +142,12 @@ class PostgresWork:
             park_broken(self.cursor, self._follower, error.log, error.broken)
             raise
 
-    def _write(self, groups: Sequence[EncodedGroup]) -> Sequence[Positions | None]:
+    def _write(self, groups: Sequence[EncodedGroup]) -> Appended:
         appending = self._store.appending
-        if at_once(groups) and (positions := appending.write_at_once(self.cursor, groups)) is not None:
-            return positions
+        if at_once(groups) and (written := appending.write_at_once(self.cursor, groups)) is not None:
+            return Appended(frozenset(), Position(**{log: positions[-1] for log, positions in written.items()}))
         lock(self.cursor, logs_of(groups))
-        return appending.write(self.cursor, groups)
+        return appended(appending.write(self.cursor, groups))
 
     def _take_turn(self, logs: set[Log]) -> None:
         """With the locks, which are held to the end, in the one order."""
