@@ -22,4 +22,4 @@ def test_nothing_is_lost_and_nothing_is_sent_twice(fault, broker_there):
 @pytest.fixture
 def broker_there() -> None:
     """A missing broker is told in one line."""
-    broker_or_fail()
+    broker_or_fail().close()
