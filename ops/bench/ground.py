@@ -48,8 +48,9 @@ class Ground(Struct, frozen=True):
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _created(self, name: str) -> str:
+        """The server has written out what was there before, so that no run pays for the one before it."""
         with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-            for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
+            for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}", "CHECKPOINT"):
                 connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
         return self.postgres.dsn_of(name)
 
