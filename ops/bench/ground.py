@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from msgspec import Struct
@@ -21,6 +21,7 @@ from ops.settings import MASTER_KEY_BYTES, read_settings
 from ops.wiring import Parts, build, prepare
 
 PREFIX: Final = "ninebell-bench-"
+DROP: Final = "DROP DATABASE IF EXISTS {} WITH (FORCE)"
 
 
 class Ground(Struct, frozen=True):
@@ -44,21 +45,29 @@ class Ground(Struct, frozen=True):
         try:
             yield name, self._created(name)
         finally:
-            with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            self._do(DROP, name)
 
     def _created(self, name: str) -> str:
-        """The server has written out what was there before, so that no run pays for the one before it."""
-        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-            for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}", "CHECKPOINT"):
-                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+        self._do(DROP, name)
+        self._do("CREATE DATABASE {}", name)
+        self._do("CHECKPOINT", name)
         return self.postgres.dsn_of(name)
+
+    def _do(self, statement: LiteralString, name: str) -> None:
+        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
     @contextmanager
     def fresh(self, name: str, **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
-        """The parts of an installation that has never been used, and the settings that let other processes share it."""
-        with self._opened(name, self._created(name), _new_key(), environment) as found:
-            yield found
+        """The parts of an installation that has never been used, and the settings that let other processes share it.
+
+        It goes away afterwards: no run pays for what the server would still write out, or vacuum, of the one before it.
+        """
+        try:
+            with self._opened(name, self._created(name), _new_key(), environment) as found:
+                yield found
+        finally:
+            self._do(DROP, name)
 
     @contextmanager
     def lasting(self, name: str, make: Callable[[Parts], None], **environment: str) -> Iterator[tuple[Parts, dict[str, str]]]:
