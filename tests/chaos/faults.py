@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from tests.chaos import strikes, wrong_clock
+from tests.chaos.in_append import stop_before_answer
 from tests.chaos.judge import Promise
 from tests.chaos.provider import Behaviour
 from tests.chaos.scene import Scene, Stage
@@ -95,7 +96,7 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "worker-frozen-in-append": Fault(
         "SIGSTOP of a worker that has not heard that its append has landed, for 35 s",
-        strikes.frozen_before_answer("worker", PAST_RECOVERY_SECONDS),
+        strikes.frozen_in_append("worker", PAST_RECOVERY_SECONDS, stop_before_answer),
         CLAIMED,
     ),
     "dispatcher-frozen-in-append": Fault(
@@ -106,12 +107,12 @@ FAULTS: Final[dict[str, Fault]] = {
     "region-dispatcher-killed": Fault(
         "kill -9 of one of two dispatchers that lead regions of their own, started again",
         strikes.killed("dispatcher"),
-        stage=Stage(regions=("asia,oceania", "americas,europe,africa")),
+        stage=Stage(dispatchers=(("--regions", "asia,oceania"), ("--regions", "americas,europe,africa"))),
     ),
     "region-dispatcher-frozen-in-append": Fault(
         "SIGSTOP of one of two dispatchers, which may both lead Europe, while it holds a log's lock, for 20 s",
         strikes.frozen_in_append("dispatcher", PAST_A_LEADER_SECONDS),
-        stage=Stage(regions=("asia,oceania,europe", "europe,americas,africa")),
+        stage=Stage(dispatchers=(("--regions", "asia,oceania,europe"), ("--regions", "europe,americas,africa"))),
     ),
     "planner-frozen-in-append": Fault(
         "SIGSTOP of the planner that leads while it holds a log's lock, for 20 s; another stands by",

@@ -5,14 +5,18 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 
 from infrastructure.event_log import LOCK_SPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.e2e.processes import Program
+
+S = TypeVar("S")
 
 STILL_SECONDS: Final = 0.05
 """An append is over long before."""
@@ -29,41 +33,48 @@ ANSWERED_SINCE: Final = """
 
 
 def stop_in_append(dsn: str, program: Program, within_seconds: float) -> bool:
-    """Stopped it is in any case; whether in an append, that is, with the lock of a log in its hands."""
-    over = time.monotonic() + within_seconds
+    """Whether it was stopped in an append, that is, with the lock of a log in its hands."""
     with closing(psycopg.connect(dsn, autocommit=True)) as looking:
 
         def holders() -> set[tuple[object, ...]]:
             return set(looking.execute(HOLDERS, (LOCK_SPACE, _name(program)), prepare=True))
 
-        while time.monotonic() < over:
-            if not (seen := holders()):
-                continue
-            program.send(signal.SIGSTOP)
+        def still_holds(seen: set[tuple[object, ...]]) -> bool:
             time.sleep(STILL_SECONDS)
-            if seen & holders():  # of two processes of one name it may have been the other's
-                return True
-            program.send(signal.SIGCONT)
-    program.send(signal.SIGSTOP)
-    return False
+            return bool(seen & holders())  # of two processes of one name it may have been the other's
+
+        return _stopped(program, holders, still_holds, within_seconds)
 
 
 def stop_before_answer(dsn: str, program: Program, within_seconds: float) -> bool:
-    """Stopped it is in any case; whether after it has asked for an append and before it could read the server's answer."""
-    over = time.monotonic() + within_seconds
+    """Whether it was stopped after it has asked for an append and before it could read the server's answer."""
     with closing(psycopg.connect(dsn, autocommit=True)) as looking:
-        while time.monotonic() < over:
-            if not (seen := [pid for (pid,) in looking.execute(APPENDING, (_name(program),), prepare=True)]):
-                continue
-            program.send(signal.SIGSTOP)
-            stopped_at = looking.execute("SELECT clock_timestamp()", prepare=True).fetchall()[0][0]
+
+        def asking() -> list[int]:
+            return [pid for (pid,) in looking.execute(APPENDING, (_name(program),), prepare=True)]
+
+        def answered_since(seen: list[int]) -> bool:
+            [(stopped_at,)] = looking.execute("SELECT clock_timestamp()", prepare=True).fetchall()
             time.sleep(STILL_SECONDS)
-            if answered := set(looking.execute(ANSWERED_SINCE, (seen, stopped_at), prepare=True)):
-                time.sleep(UNUSED_SECONDS)  # of two processes of one name it may have been the other's
-                if answered & set(looking.execute(ANSWERED_SINCE, (seen, stopped_at), prepare=True)):
-                    return True
-            program.send(signal.SIGCONT)
-    program.send(signal.SIGSTOP)
+            answered = set(looking.execute(ANSWERED_SINCE, (seen, stopped_at), prepare=True))
+            if not answered:
+                return False
+            time.sleep(UNUSED_SECONDS)  # of two processes of one name it may have been the other's
+            return bool(answered & set(looking.execute(ANSWERED_SINCE, (seen, stopped_at), prepare=True)))
+
+        return _stopped(program, asking, answered_since, within_seconds)
+
+
+def _stopped(program: Program, look: Callable[[], S], caught: Callable[[S], bool], within_seconds: float) -> bool:
+    """Stop it whenever a look finds something, and leave it so once it is caught."""
+    over = time.monotonic() + within_seconds
+    while time.monotonic() < over:
+        if not (seen := look()):
+            continue
+        program.send(signal.SIGSTOP)
+        if caught(seen):
+            return True
+        program.send(signal.SIGCONT)
     return False
 
 

@@ -26,7 +26,7 @@ from tests.e2e.processes import Program, Site, asked, until
 from tests.servers import is_listening, make_broker
 
 CROWD: Final = 5_000
-ROLES: Final = ("api", "projections", "planner", "worker", "worker")  # and then the dispatcher
+ROLES: Final = ("api", "projections", "planner", "worker", "worker")  # and then the dispatchers
 CALLS_AT_ONCE: Final = 4  # of a worker by a channel, so that the work lasts for some seconds
 LOOK_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 120.0
@@ -47,7 +47,7 @@ class Stage(Struct, frozen=True):
     limit: str = ""  # of each provider, as the settings have it
     wired: bool = False  # the workers talk to the broker over a wire
     due_before: timedelta = timedelta()  # how long ago all was due
-    regions: tuple[str, ...] = ()  # that have a dispatcher to themselves, as `--regions` names them; else one leads all
+    dispatchers: tuple[tuple[str, ...], ...] = ((),)  # the options of each
 
 
 class Scene:
@@ -101,8 +101,8 @@ class Scene:
         self._tell("importing people")
         self.feeder.bring(self.stage.brought_before)
         self.site.until_caught_up()
-        for regions in self.stage.regions or ("",):
-            self.start("dispatcher", *(("--regions", regions) if regions else ())).says("running:")
+        for options in self.stage.dispatchers:
+            self.start("dispatcher", *options).says("running:")
         self._held.enter_context(self.feeder)
 
     def _configure(self) -> None:

@@ -6,7 +6,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from tests.chaos.in_append import stop_before_answer, stop_in_append
+from tests.chaos.in_append import stop_in_append
 from tests.chaos.provider import Behaviour
 
 if TYPE_CHECKING:
@@ -127,11 +127,6 @@ def frozen_in_append(role: str, seconds: float, stop: Callable[[str, Program, fl
             program.send(signal.SIGCONT)
 
     return strike
-
-
-def frozen_before_answer(role: str, seconds: float) -> Strike:
-    """Its append is committed, and it has not been told."""
-    return frozen_in_append(role, seconds, stop_before_answer)
 
 
 def broker_connections_frozen(scene: Scene) -> None:
