@@ -39,6 +39,20 @@ class ApiKeys:
             made = cursor.rowcount == 1
         return key if made and not given else None
 
+    def reset(self) -> str:
+        """A new key in the place of all there are, returned, once, to be printed. They are remembered a while; see above.
+
+        Raises StoreUnavailable.
+        """
+        key = secrets.token_urlsafe(KEY_BYTES)
+        with self._database.transaction() as cursor:
+            cursor.execute("DELETE FROM api_keys WHERE name <> %s", (DEFAULT,))
+            cursor.execute(
+                "INSERT INTO api_keys (name, hash) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET hash = excluded.hash",
+                (DEFAULT, _hash(key)),
+            )
+        return key
+
     def name_of(self, key: str) -> str | None:
         """The name of this key, None for an unknown one. Raises StoreUnavailable while no keys were ever read."""
         hashed = _hash(key)

@@ -13,6 +13,7 @@ from application.delivery_ports import BusUnavailable
 from application.ports import BrokenStreams, StoreUnavailable
 from domain.errors import MonthArchived
 from ops.cli_foresight import forecast, plan, simulate
+from ops.cli_keys import keys
 from ops.cli_messages import messages
 from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
@@ -265,6 +266,7 @@ app.command(parked)
 app.command(projections)
 app.command(pause)
 app.command(resume)
+app.command(keys)
 app.command(recover)
 app.command(retain)
 app.command(restore)

@@ -31,7 +31,7 @@ from ops.running import Pause, Stop, WorkersRefuse
 from ops.serving import AddressTaken, bound
 from ops.settings import Settings, WrongSettings
 from ops.sink_app import SinkOptions
-from ops.wiring import Parts, build, prepare
+from ops.wiring import Parts, build, first_key, prepare
 
 RoleName = Literal["api", "projections", "planner", "dispatcher", "worker", "sink"]
 ROLES: Final[tuple[RoleName, ...]] = ("api", "projections", "planner", "dispatcher", "worker", "sink")
@@ -164,7 +164,8 @@ async def _prepared(parts: Parts, stop: Stop) -> str | None:
     pause = Pause("start")
     while not stop.loop.is_set():
         try:
-            return await asyncio.to_thread(prepare, parts)
+            await asyncio.to_thread(prepare, parts)
+            return await asyncio.to_thread(first_key, parts)
         except StoreUnavailable as error:
             await stop.sleep(pause.after(error))
     return None

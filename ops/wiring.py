@@ -138,10 +138,10 @@ def build(settings: Settings, installation: Installation, *, name: str, alone: b
     )
 
 
-def prepare(parts: Parts, *, any_version: bool = False) -> str | None:
-    """Bring the database up to date: schema, master key, months, read models, API key. Again is harmless.
+def prepare(parts: Parts, *, any_version: bool = False) -> None:
+    """Bring the database up to date: schema, master key, months, read models. Again is harmless.
 
-    Returns the API key if one was made, to be shown this once. With `any_version`, newer read models are left alone.
+    With `any_version`, newer read models are left alone.
 
     Raises StoreUnavailable, SchemaTooNew, WrongMasterKey, NewerTables.
     """
@@ -153,10 +153,13 @@ def prepare(parts: Parts, *, any_version: bool = False) -> str | None:
         with suppress(*(NewerTables,) if any_version else ()):
             projector.prepare()
     ensure_months(parts, parts.clock.now())
-    given = parts.settings.api_key
-    made = parts.api_keys.ensure_key(given.get_secret_value() if given else None)
     parts.prepared.set()
-    return made
+
+
+def first_key(parts: Parts) -> str | None:
+    """See that there is an API key: for whoever shows it, as one that is made is returned this once. Raises StoreUnavailable."""
+    given = parts.settings.api_key
+    return parts.api_keys.ensure_key(given.get_secret_value() if given else None)
 
 
 def ensure_months(parts: Parts, now: datetime) -> None:

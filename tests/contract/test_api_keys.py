@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -30,6 +31,22 @@ def test_the_key_given_at_the_first_start_is_the_key(database: Database) -> None
     assert keys.ensure_key("given") is None
     assert keys.ensure_key("another") is None
     assert (keys.name_of("given"), keys.name_of("another")) == ("default", None)
+
+
+def test_a_key_that_is_reset_stands_in_the_place_of_all_there_were(database: Database) -> None:
+    keys = ApiKeys(database)
+    keys.ensure_key("given")
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO api_keys (name, hash) VALUES ('second', %s)", (sha256(b"second").digest(),))
+    made = keys.reset()
+    assert [ApiKeys(database).name_of(key) for key in (made, "given", "second")] == ["default", None, None]
+    assert ApiKeys(database).ensure_key(None) is None
+
+
+def test_of_several_that_reset_at_once_the_last_counts(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: ApiKeys(database).reset(), range(8)))
+    assert [ApiKeys(database).name_of(key) for key in made].count("default") == 1
 
 
 @pytest.mark.parametrize("key", ["", "give", "given ", "GIVEN", "\udcff", "gïven"])

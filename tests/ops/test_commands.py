@@ -2,7 +2,9 @@
 
 import json
 import re
+from hashlib import sha256
 
+import psycopg
 import pytest
 
 from ops.cli import main
@@ -243,3 +245,20 @@ def test_every_command_has_help_with_an_example(capsys):
     for command in ("up", "run", "import", "explain", "trace", "audit", "doctor", "simulate", "pause", "resume", "recover"):
         assert main([command, "--help"]) == 0
         assert re.search(rf"^(  |Example: )ninebell {command}( |$)", capsys.readouterr().out, re.MULTILINE)
+
+
+def keys_there(dsn):
+    with psycopg.connect(dsn) as connection:
+        return [(name, bytes(hashed)) for name, hashed in connection.execute("SELECT name, hash FROM ninebell.api_keys")]
+
+
+def test_a_command_makes_no_key_that_nobody_would_be_shown(run, migrated_database):
+    assert run("audit")[0] == 0
+    assert keys_there(migrated_database) == []
+
+
+def test_a_key_that_is_reset_is_printed_alone(run, migrated_database):
+    code, out, err = run("keys", "reset")
+    assert (code, keys_there(migrated_database)) == (0, [("default", sha256(out.strip().encode()).digest())])
+    assert "shown this once" in err
+    assert run("keys", "reset")[1] != out

@@ -15,7 +15,7 @@ from ops.run_api import run_api
 from ops.running import Stop
 from ops.serving import bound
 from ops.settings import Address, read_settings
-from ops.wiring import build, prepare
+from ops.wiring import build, first_key, prepare
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 RULE = re.compile(r"\{alert: (\w+), expr: ('[^']+'|[^,}]+(?:\([^)]*\)[^,}]*)*)[,}]")
@@ -28,6 +28,7 @@ async def metrics_of_a_role(dsn: str) -> str:
     with opened(settings) as installation:
         parts = build(settings, installation, name="test")
         await asyncio.to_thread(prepare, parts)
+        await asyncio.to_thread(first_key, parts)
         listener, stop = bound(Address(host="127.0.0.1", port=0), "NINEBELL_OPS_LISTEN"), Stop()
         serving = asyncio.create_task(run_api(parts, listener, stop, HEALTH))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/metrics"
