@@ -211,6 +211,6 @@ def _addresses(roles: tuple[RoleName, ...], settings: Settings) -> dict[str, tup
         "sink": (settings.sink_listen, "NINEBELL_SINK_LISTEN"),
     }
     found: dict[str, tuple[Any, str]] = {name: wanted[name] for name in wanted if name in roles}
-    if settings.ops_listen and "api" not in roles:
+    if settings.ops_listen and "api" not in roles and roles != ("sink",):  # which by itself has no database to tell of
         found["ops"] = (settings.ops_listen, "NINEBELL_OPS_LISTEN")
     return found

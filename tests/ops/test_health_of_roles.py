@@ -7,6 +7,7 @@ import aiohttp
 from api.app import HEALTH
 from infrastructure.in_process_bus import InProcessBus
 from ops.installation import Installation
+from ops.roles import _addresses
 from ops.run_api import run_api
 from ops.running import Stop
 from ops.serving import bound
@@ -33,3 +34,10 @@ async def test_a_role_whose_database_is_away_lives_and_is_not_ready() -> None:
     stop.set()
     await serving
     parts.database.close()
+
+
+def test_a_sink_by_itself_has_no_database_to_tell_of_and_leaves_the_address_to_others() -> None:
+    settings = read_settings({"NINEBELL_OPS_LISTEN": "127.0.0.1:9101"})
+    assert list(_addresses(("sink",), settings)) == ["sink"]
+    assert list(_addresses(("worker", "sink"), settings)) == ["sink", "ops"]
+    assert list(_addresses(("worker",), settings)) == ["ops"]
