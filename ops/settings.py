@@ -1,4 +1,4 @@
-"""Every setting with its unit and default; the only reader of the environment. Shapes are INTERFACES' "Settings"."""
+"""Every setting with its unit and default; the only reader of the environment."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from infrastructure.broker_urls import urls_of
 from ops.channel_settings import ChannelInUse, ChannelSettings, Usual, channel_in_use
 
 MASTER_KEY_BYTES: Final = 32
+MASK: Final = "********"
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _WINDOW: Final = re.compile(r"[1-9]\d{0,3}[mhd]", re.ASCII)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -235,12 +236,44 @@ def _line(where: tuple[int | str, ...], message: str) -> str:
 
 
 def described(settings: Settings) -> list[tuple[str, str, str]]:
-    """(variable, value with secrets masked, meaning), for `ninebell doctor`."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        if field.alias is None:
-            continue
-        value = getattr(settings, name)
-        shown = "unset" if value is None else "********" if isinstance(value, SecretStr) else str(value)
-        rows.append((field.alias, shown, field.description or ""))
-    return rows
+    """(name, value with secrets masked, meaning), for `ninebell doctor`: every variable, then what the file says."""
+    fields = Settings.model_fields
+    variables = [
+        (field.alias, _shown(getattr(settings, name)), field.description or "") for name, field in fields.items() if field.alias
+    ]
+    tables: dict[str, Mapping[str, BaseModel]] = {"types": settings.types, "channels": settings.channels}
+    said = [(f"{table}.{name}", _said(one)) for table, named in tables.items() for name, one in named.items()]
+    return variables + [(f"{where}.{field}", shown, "in NINEBELL_CONFIG") for where, each in said for field, shown in each]
+
+
+def _said(table: BaseModel) -> list[tuple[str, str]]:
+    return [(name, _shown(getattr(table, name))) for name in type(table).model_fields if name in table.model_fields_set]
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "unset"
+        case SecretStr():
+            return MASK
+        case Address():
+            return str(value)
+        case BaseModel():
+            return ", ".join(f"{name} = {shown}" for name, shown in _said(value))
+        case tuple():
+            return " ".join(map(str, value))
+        case str() if "://" in value:
+            return _url_shown(value)
+        case _:
+            return str(value)
+
+
+def _url_shown(url: str) -> str:
+    """Without what a provider may know us by."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK
+    _, at, place = parts.netloc.rpartition("@")
+    netloc = f"{MASK}@{place}" if at else place
+    return urlunsplit(parts._replace(netloc=netloc, query=MASK if parts.query else ""))

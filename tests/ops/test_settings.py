@@ -92,6 +92,42 @@ def test_secrets_are_masked_when_settings_are_shown():
     assert "sesame" not in shown
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://mail.example.com/send", "https://mail.example.com/send"),
+        ("https://api:hunter2@mail.example.com:8443/send", "https://********@mail.example.com:8443/send"),
+        ("https://hunter2@mail.example.com/send", "https://********@mail.example.com/send"),
+        ("https://mail.example.com/send?token=hunter2", "https://mail.example.com/send?********"),
+        ("https://[hunter2", "********"),
+    ],
+)
+def test_what_a_provider_knows_us_by_is_masked_as_well(url, shown):
+    assert ("NINEBELL_HTTP_URL", shown) in [
+        (name, value) for name, value, _ in described(read_settings({"NINEBELL_HTTP_URL": url}))
+    ]
+
+
+def test_what_the_file_says_is_shown_and_nothing_else_of_it(tmp_path):
+    file = tmp_path / "ninebell.toml"
+    file.write_text(
+        '[types.BIRTHDAY]\nlate_window = "36h"\nchannels = ["mail", "post"]\nper_address_per_day = 1\n'
+        '[channels.mail]\nkind = "http"\nurl = "https://api:hunter2@mail.example.com/"\nrate = {calls = 100, per = "60s"}\n'
+        '[channels.post]\nkind = "smtp"\nsmtp = {host = "mx.example.com", sender = "us@example.com"}\n'
+    )
+    rows = {name: shown for name, shown, _ in described(read_settings({"NINEBELL_CONFIG": str(file)})) if name[0].islower()}
+    assert rows == {
+        "types.BIRTHDAY.late_window": "1 day, 12:00:00",
+        "types.BIRTHDAY.channels": "mail post",
+        "types.BIRTHDAY.per_address_per_day": "1",
+        "channels.mail.kind": "http",
+        "channels.mail.url": "https://********@mail.example.com/",
+        "channels.mail.rate": "calls = 100, per = 0:01:00",
+        "channels.post.kind": "smtp",
+        "channels.post.smtp": "host = mx.example.com, sender = us@example.com",
+    }
+
+
 def test_the_settings_file_says_what_variables_cannot(tmp_path):
     file = tmp_path / "ninebell.toml"
     file.write_text(
