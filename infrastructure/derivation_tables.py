@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from application.planner_ports import Derived
+from domain.timezones import TZDATA_VERSION
 from infrastructure.database import Database
 from infrastructure.work import PostgresWork
 
@@ -46,6 +47,6 @@ def derive_everybody_again(database: Database) -> None:
 
 
 def moved_by_tzdata(database: Database) -> Mapping[str, int]:
-    """How many pending messages each version of tzdata has moved. Raises StoreUnavailable."""
+    """How many pending messages each version of tzdata has moved, this one in any case. Raises StoreUnavailable."""
     with database.connect() as connection:
-        return dict(connection.execute(MOVED).fetchall())
+        return {TZDATA_VERSION: 0, **dict(connection.execute(MOVED).fetchall())}

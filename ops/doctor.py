@@ -138,7 +138,7 @@ def _followers(parts: Parts) -> Finding:
 
 
 def _tzdata(parts: Parts) -> Finding:
-    moved = moved_by_tzdata(parts.database).get(TZDATA_VERSION, 0)
+    moved = moved_by_tzdata(parts.database)[TZDATA_VERSION]
     said = f"the rules of {TZDATA_VERSION} have moved {moved} pending messages"
     return Finding("tzdata", "ok", f"{said}; those that still wait: GET /v1/messages?reason=tzdata&status=scheduled")
 

@@ -59,6 +59,10 @@ def test_the_metrics_say_so_too(town: Town, town_database: str) -> None:
     assert f'ninebell_moved_by_tzdata_messages{{tzdata="{TZDATA_VERSION}"}} 7.0' in town.client.get("/metrics").text
 
 
+def test_before_anything_was_moved_the_metrics_say_0_so_that_a_rise_is_seen(town: Town) -> None:
+    assert f'ninebell_moved_by_tzdata_messages{{tzdata="{TZDATA_VERSION}"}} 0.0' in town.client.get("/metrics").text
+
+
 def test_an_operator_asks_and_the_planner_does_it(town: Town, database_in_use: str) -> None:
     with town.store.database.transaction() as cursor:
         town.store.keyring.claim(cursor)
