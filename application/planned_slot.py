@@ -242,7 +242,7 @@ class _Draft:
         return expired_so or message.send_before is not None or self._too_late(wanted, message)
 
     def _too_late(self, wanted: WantedMessage, message: ScheduledMessage) -> bool:
-        """Past its window; for whoever moved, also past its date there (EDGE-CASES 9)."""
+        """Past its window; for whoever moved, also past its date there (docs/calendar.md 9)."""
         if self.now >= wanted.send_before:
             return True
         day = max(wanted.occasion, local_date(wanted.due_at, wanted.timezone))

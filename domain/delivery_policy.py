@@ -20,7 +20,6 @@ ITS_MINUTE: Final = timedelta(minutes=1)
 SHORTEST_LATE_WINDOW: Final = timedelta(hours=12)
 FIRST_RETRY_WITHIN: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(hours=1)
-_ONE_DAY: Final = timedelta(days=1)
 
 
 def retry_delay(retry_count: int, random: Callable[[], float]) -> timedelta:
@@ -43,13 +42,3 @@ def send_before(occasion: date, timezone: str, due_at: datetime, late_window: ti
         return due_at + late_window
     day = max(occasion, local_date(due_at, timezone))
     return max(end_of_local_day(day, timezone), due_at + SHORTEST_LATE_WINDOW)
-
-
-def planning_dates(now: datetime, timezone: str, late_window: timedelta | None) -> tuple[date, date]:
-    """The local dates [start, end) whose occasions may be due between now − late window and now + 48 h.
-
-    Whole dates, so a few are already too late (`send_before` tells) or a little beyond. The first day is one earlier than the
-    window says, since a send time may have been carried past midnight by a gap or a skipped day.
-    """
-    earliest = now - (SHORTEST_LATE_WINDOW if late_window is None else late_window)
-    return local_date(earliest, timezone) - _ONE_DAY, local_date(now + WINDOW, timezone) + _ONE_DAY

@@ -36,7 +36,7 @@ def parse_details(fields: Mapping[str, Any], *, types: Collection[str], now: dat
 
     `fields` holds text, but `message_types` may be a list and `attributes` is an object of text; `types` are the known ones.
     Dates must not lie after `today`; if it is not given, that is the date at `now` where the person lives.
-    Raises Invalid naming every wrong field (INTERFACES, People).
+    Raises Invalid naming every wrong field.
     """
     problems: list[Problem] = []
     if not fields.keys() <= _PARSERS.keys():

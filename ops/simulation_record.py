@@ -26,7 +26,7 @@ PLANNED: Final = (MessageScheduled, MessageRescheduled, MessageReinstated)
 
 
 class Row(Struct, frozen=True):
-    """A line of the CSV (INTERFACES, Simulate)."""
+    """A line of the CSV."""
 
     user: str
     type: str

@@ -140,7 +140,7 @@ def test_the_preferred_time_stands_above_the_types(scene: Scene) -> None:
 
 
 class TestMoving:
-    """EDGE-CASES 9 to 11."""
+    """docs/calendar.md 9 to 11."""
 
     def test_the_send_time_past_but_still_that_date_is_sent_at_once(self, scene: Scene) -> None:
         life = ada(scene, timezone="America/New_York")

@@ -153,7 +153,7 @@ def test_a_planner_whose_position_went_astray_sends_nothing_twice() -> None:
 
 
 class TestTzdata:
-    """EDGE-CASES 7: a newer tzdata moves what is planned."""
+    """docs/calendar.md 7: a newer tzdata moves what is planned."""
 
     def planned_long_ago(self, scene: Scene, hours_off: int) -> Life:
         """As an older tzdata planned it, `hours_off` from what is right now."""

@@ -1,4 +1,4 @@
-"""On which dates does each type greet, and with which words? (EDGE-CASES 1, 8, 17-19)"""
+"""On which dates does each type greet, and with which words? (docs/calendar.md 1, 8, 17-19)"""
 
 from datetime import date, time
 from string import ascii_uppercase

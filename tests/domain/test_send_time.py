@@ -1,4 +1,4 @@
-"""Does a local send time become the right instant, whatever the clocks there do? (EDGE-CASES 2-5)"""
+"""Does a local send time become the right instant, whatever the clocks there do? (docs/calendar.md 2-5)"""
 
 from datetime import UTC, date, datetime, time, timedelta
 

@@ -1,4 +1,4 @@
-"""Are exactly the pinned database's zones accepted, and grouped under their own names? (EDGE-CASES 5, 6, 7)"""
+"""Are exactly the pinned database's zones accepted, and grouped under their own names? (docs/calendar.md 5, 6, 7)"""
 
 import zoneinfo
 from datetime import UTC, date, datetime
