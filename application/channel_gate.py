@@ -12,14 +12,13 @@ from msgspec import Struct
 from application.channel_states import ChannelState, SharedChannels
 from application.delivery_ports import Ambiguous, Answer, NotAccepted, Throttled
 from application.ports import StoreUnavailable
-from application.provider_limit import Grant, ProviderLimit
+from application.provider_limit import LONGEST_WAIT_SECONDS, Grant, ProviderLimit
 
 LOOK_EVERY_SECONDS: Final = 1.0
 TALLY_SECONDS: Final = 30.0
 FEWEST_CALLS: Final = 10
 MOST_CALLS: Final = 40  # the last: counted against the half minute of a herd, a provider could fail for as long again
 FAILING_SHARE: Final = 0.5
-LONGEST_WAIT_SECONDS: Final = 60.0
 NEVER: Final = float("-inf")
 KEY_CONFLICT: Final = "key_conflict"
 

@@ -61,6 +61,11 @@ class ChannelPlan:
         return tuple(self._channels.values())
 
     @property
+    def that_may_stop(self) -> dict[str, tuple[ChannelTraits, ProviderLimit]]:
+        """Those whose limit may let nothing out for longer than anybody waits."""
+        return {one.name: (one, one.limit) for one in self.channels if one.limit is not None and one.limit.may_stop}
+
+    @property
     def longest_call_seconds(self) -> float:
         return max(channel.call_timeout_seconds for channel in self.channels)
 

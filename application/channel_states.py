@@ -1,11 +1,12 @@
 """What does everybody who calls a provider know of it: is its breaker open, was it throttled, how much may be asked of it?"""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from application.provider_limit import Grant, ProviderLimit
+from application.provider_limit import Grant, ProviderLimit, Usage
 
 OPEN_SECONDS: Final = 30.0
 LEAST_SHARE: Final = 1 / 16
@@ -40,6 +41,14 @@ UNTROUBLED: Final = ChannelState()
 """Of a channel that nobody has called yet."""
 
 
+class Used(Struct, frozen=True):
+    """What of a channel's limit is used up."""
+
+    usage: Usage
+    share: float  # of the limit that may be used
+    at: datetime  # when it was read, by the clock that limits go by
+
+
 class SharedChannels(Protocol):
     """The state of every channel, one for all workers and dispatchers. Blocks; every method may raise StoreUnavailable."""
 
@@ -47,6 +56,9 @@ class SharedChannels(Protocol):
 
     def states(self) -> Mapping[str, ChannelState]:
         """Of the channels that were ever in trouble, or have a limit."""
+
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        """Of each of these."""
 
     def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
         """What of the limit there is for these calls, each given by its number of messages."""

@@ -1,5 +1,6 @@
 """Process manager: which due messages are handed to the workers now, and which have come too late?"""
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -15,7 +16,7 @@ from application.due_messages import ENDED, STEERING, DueMessages
 from application.expire_held import ExpireHeld
 from application.fail_over import FailOver
 from application.lost_past import LostPast
-from application.pacing import Pacing
+from application.pacing import Pacing, left_by_limits
 from application.pause_sending import is_paused
 from application.ports import Begin, Group, NewEvents, Origin
 from application.readable import kind_of
@@ -165,12 +166,15 @@ class Dispatcher:
         states = work.channel_states() if self._troubled else {}
         paused = work.paused() if self._troubled else ()
         in_flight = work.members_in_flight()  # before the first append: all who do both wait in this order
-        more = self._fail_over.away_from(work, states, paused, now)
+        left = left_by_limits(work, self._channels)
+        used_up = [name for name, messages in left.items() if not messages]
+        more = self._fail_over.away_from(work, states, paused, used_up, now)
         due = [] if self._all_found and not self._troubled else self._expire_held.page(work, states, paused, now)
         more |= len(due) == PAGE
         self._all_found = True
         for channel in self._channels.channels:
-            room = self._pacing.room(channel, states.get(channel.name, UNTROUBLED), in_flight)
+            state = states.get(channel.name, UNTROUBLED)
+            room = self._pacing.room(channel, state, in_flight, left.get(channel.name, sys.maxsize))
             most = 0 if is_paused(paused, channel.name) else min(PAGE, room)
             found = work.due(channel.name, self._rows.priorities, now, most, without=paused) if most > 0 else []
             in_flight[channel.name] = in_flight.get(channel.name, 0) + len(found)

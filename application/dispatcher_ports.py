@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.channel_states import ChannelState
+from application.channel_states import ChannelState, Used
 from application.pause_sending import PausedNames
 from application.ports import Log, Work
 
@@ -88,6 +88,9 @@ class DispatcherWork(Work, Protocol):
 
     def channel_states(self) -> Mapping[str, ChannelState]:
         """Of the channels that were ever in trouble, or have a limit."""
+
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        """What of the limit of each of these is used up."""
 
     def paused(self) -> PausedNames:
         """What nothing is to be sent of for now."""

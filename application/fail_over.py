@@ -24,13 +24,21 @@ class FailOver:
     def __init__(self, channels: ChannelPlan, rows: DueMessages) -> None:
         self._channels, self._rows = channels, rows
 
-    def away_from(self, work: DispatcherWork, states: Mapping[str, ChannelState], paused: PausedNames, now: datetime) -> bool:
+    def away_from(
+        self,
+        work: DispatcherWork,
+        states: Mapping[str, ChannelState],
+        paused: PausedNames,
+        used_up: Collection[str],
+        now: datetime,
+    ) -> bool:
         """A page of each such channel, in the transaction of the dispatcher; whether there may be more.
 
-        What is paused stays where it is, and nothing goes on to where it would have to wait.
+        What is paused stays where it is, and nothing goes on to where it would have to wait: `used_up` are those whose limit
+        lets nothing out for now.
         """
         troubled = [name for name in self._channels.names if name in states and states[name].breaker != "closed"]
-        shut = {*troubled, *paused, *(name for name, state in states.items() if state.shut)}
+        shut = {*troubled, *paused, *used_up, *(name for name, state in states.items() if state.shut)}
         return any(self._page(work, name, shut, paused, now) for name in troubled if not is_paused(paused, name))
 
     def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], paused: PausedNames, now: datetime) -> bool:

@@ -1,12 +1,16 @@
 """How much may be asked of a provider now, by everybody who calls it together, and when may more be asked?"""
 
 import math
+import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+LONGEST_WAIT_SECONDS: Final = 60.0
+"""How long a worker waits for its turn. What a limit holds back for longer is given back untried."""
 
 LONGEST_SLACK_SECONDS: Final = 1.0
 BUCKETS: Final = 60  # of a window: what was taken within one of them is remembered as one
@@ -31,6 +35,12 @@ class ProviderLimit(Struct, frozen=True, kw_only=True):
         """(the most, seconds) of each."""
         both = ((self.most, self.per_seconds), (self.burst, BURST_SECONDS))
         return tuple((most, seconds) for most, seconds in both if most is not None)
+
+    @property
+    def may_stop(self) -> bool:
+        """It may let nothing out for longer than anybody waits for a turn."""
+        longest = max([self.spacing_seconds, *(seconds for _, seconds in self.windows)]) + 2 * slack_seconds(self)
+        return self.daily_quota is not None or longest > LONGEST_WAIT_SECONDS
 
     def weight(self, messages: int) -> int:
         """What a call with so many messages takes of a window."""
@@ -99,6 +109,29 @@ def take(usage: Usage, limit: ProviderLimit, calls: Sequence[int], now: datetime
     return usage, Grant(tuple(delays), slack, 0.0 if delays else wait)
 
 
+def messages_left(usage: Usage, limit: ProviderLimit, bulk: int, now: datetime, share: float = 1.0) -> int:
+    """How many more messages get a turn within LONGEST_WAIT_SECONDS, in calls of up to `bulk`, as far as the limit may stop."""
+    at, ends = now.timestamp(), now.timestamp() + LONGEST_WAIT_SECONDS
+    usage = _today(_not_ahead(usage, limit, at), ends)
+    a_call = bulk if limit.unit == "calls" else 1
+    found = [
+        (max(1, int(most * share)) - sum(taken.units for taken in _inside(usage, limit, seconds, ends))) * a_call
+        for most, seconds in limit.windows
+        if _reckoned(limit, seconds) > LONGEST_WAIT_SECONDS  # of a shorter one all is free again by then
+    ]
+    if limit.daily_quota is not None:
+        found.append(limit.daily_quota - usage.of_quota)
+    if usage.next_call_at > ends:
+        found.append(0)
+    return max(0, min(found, default=sys.maxsize))
+
+
+def stopped_until(usage: Usage, limit: ProviderLimit, now: datetime, share: float = 1.0) -> datetime | None:
+    """When the next message gets a turn, where that is later than anybody waits for it."""
+    _, grant = take(usage, limit, [1], now, share)
+    return now + timedelta(seconds=grant.wait_seconds) if grant.wait_seconds > LONGEST_WAIT_SECONDS else None
+
+
 def _today(usage: Usage, at: float) -> Usage:
     day = int(at // DAY_SECONDS)
     return usage if usage.day == day else replace(usage, day=day, of_quota=0)
@@ -126,25 +159,22 @@ def _quota_wait(usage: Usage, limit: ProviderLimit, messages: int, at: float) ->
 
 def _windows_wait(usage: Usage, limit: ProviderLimit, messages: int, share: float, at: float) -> float:
     """Seconds until every window has room for a call with so many messages."""
-    weight, slack = limit.weight(messages), slack_seconds(limit)
-    waits = [0.0]
+    weight, waits = limit.weight(messages), [0.0]
     for most, seconds in limit.windows:
-        reckoned = seconds + 2 * slack
-        inside = [taken for taken in usage.windows.get(_key(seconds), ()) if taken.at > at - reckoned]
+        inside = _inside(usage, limit, seconds, at)
         free = max(weight, int(most * share)) - sum(taken.units for taken in inside)
         for taken in inside:
             if free >= weight:
                 break
             free += taken.units
-            waits.append(taken.at + reckoned - at)
+            waits.append(taken.at + _reckoned(limit, seconds) - at)
     return max(waits)
 
 
 def _used(usage: Usage, limit: ProviderLimit, messages: int, begins: float) -> Usage:
     windows = dict(usage.windows)
     for _, seconds in limit.windows:
-        reckoned = seconds + 2 * slack_seconds(limit)
-        taken = [one for one in windows.get(_key(seconds), ()) if one.at > begins - reckoned]
+        taken = _inside(usage, limit, seconds, begins)
         units = limit.weight(messages)
         # What lies close together is counted as if it were all as late as the last of it.
         if len(taken) > 1 and begins - taken[-2].at < seconds / BUCKETS:
@@ -156,6 +186,16 @@ def _used(usage: Usage, limit: ProviderLimit, messages: int, begins: float) -> U
         next_call_at=begins + limit.spacing_seconds,
         of_quota=usage.of_quota + messages,
     )
+
+
+def _inside(usage: Usage, limit: ProviderLimit, seconds: float, at: float) -> list[Taken]:
+    """What was taken within the window that ends at this instant."""
+    return [taken for taken in usage.windows.get(_key(seconds), ()) if taken.at > at - _reckoned(limit, seconds)]
+
+
+def _reckoned(limit: ProviderLimit, seconds: float) -> float:
+    """A window is reckoned longer than the provider's."""
+    return seconds + 2 * slack_seconds(limit)
 
 
 def _key(seconds: float) -> str:

@@ -15,6 +15,7 @@ from application.channel_states import (
     SMALL_STEP_SECONDS,
     UNTROUBLED,
     ChannelState,
+    Used,
     crept_up,
     hold_seconds,
     lowered,
@@ -30,6 +31,10 @@ STATES: Final = """
            coalesce(extract(epoch FROM clock_timestamp() - lowered_at), 0)::float8
     FROM channel_states"""
 STATE: Final = STATES + " WHERE channel = %b"
+USED: Final = """
+    SELECT c, coalesce(usage, '{}'), coalesce(share, 1)::float8,
+           coalesce(extract(epoch FROM clock_timestamp() - lowered_at), 0)::float8, clock_timestamp()
+    FROM unnest(%b::text[]) AS c LEFT JOIN channel_states ON channel = c"""
 LOCK: Final = """
     INSERT INTO channel_states (channel) VALUES (%b) ON CONFLICT (channel) DO UPDATE SET channel = excluded.channel
     RETURNING usage, share, lowered_at, clock_timestamp()"""
@@ -72,6 +77,10 @@ class PostgresChannels:
         with self._database.cursor() as cursor:
             return channel_states(cursor)
 
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        with self._database.cursor() as cursor:
+            return used(cursor, channels)
+
     def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
         with self._database.transaction() as cursor:
             row = _locked(cursor, channel)
@@ -105,6 +114,15 @@ def channel_states(cursor: Cursor[Row]) -> dict[str, ChannelState]:
     """Every channel's, in the transaction of a dispatcher, say."""
     cursor.execute(STATES, prepare=True)
     return {channel: state_of(*row) for channel, *row in cursor}
+
+
+def used(cursor: Cursor[Row], channels: Sequence[str]) -> dict[str, Used]:
+    """What of the limit of each of these is used up, in the transaction of a dispatcher, say."""
+    cursor.execute(USED, (list(channels),), prepare=True)
+    return {
+        channel: Used(msgspec.convert(usage, Usage), crept_up(share, lowered_seconds), at)
+        for channel, usage, share, lowered_seconds, at in cursor
+    }
 
 
 def _state(cursor: Cursor[Row], channel: str) -> ChannelState:

@@ -8,14 +8,14 @@ from uuid import UUID
 from msgspec.structs import astuple, replace
 from psycopg import Cursor
 
-from application.channel_states import ChannelState
+from application.channel_states import ChannelState, Used
 from application.dispatcher_ports import DueMessage, Glance, InFlight, LostSpan, Route
 from application.pause_sending import PausedNames
 from application.ports import Followed, Log
 from application.region_events import concerns
 from domain.event import Event
 from domain.region import REGIONS, seen_to_by
-from infrastructure.channel_states import channel_states
+from infrastructure.channel_states import channel_states, used
 from infrastructure.database import SCHEMA, Row
 from infrastructure.event_log import LOCK_SPACE
 from infrastructure.event_store import PostgresEventStore
@@ -124,7 +124,6 @@ CLAIMED_BY: Final = """
     SELECT dispatch_id FROM in_flight
     JOIN unnest(%b::text[], %b::uuid[]) AS dead (worker, incarnation) USING (worker, incarnation)
     WHERE region = ANY(%b) ORDER BY dispatch_id FOR UPDATE OF in_flight SKIP LOCKED"""
-
 FORGET: Final = """
     DELETE FROM workers USING unnest(%b::text[], %b::uuid[], %b::bigint[]) AS gone (worker, incarnation, counter)
     WHERE (workers.worker, workers.incarnation, workers.counter) = (gone.worker, gone.incarnation, gone.counter)"""
@@ -175,6 +174,9 @@ class PostgresDispatcherWork(PostgresWork):
 
     def channel_states(self) -> Mapping[str, ChannelState]:
         return channel_states(self.cursor)
+
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        return used(self.cursor, channels)
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         if rows:
@@ -229,8 +231,7 @@ class PostgresDispatcherWork(PostgresWork):
         return int(self.cursor.execute(COUNT_WITHIN, (span.found_at, span.restored_to)).fetchall()[0][0])
 
     def due_count(self) -> int:
-        row = self.cursor.execute("SELECT count(*) FROM due").fetchone()
-        return int(row[0]) if row else 0
+        return int(self.cursor.execute("SELECT count(*) FROM due").fetchall()[0][0])
 
     def put_in_flight(self, rows: Sequence[InFlight]) -> None:
         if rows:

@@ -28,7 +28,7 @@ from ops.at_hand import at_hand
 from ops.pausing import paused_now
 from ops.replica_wiring import read_replica
 from ops.settings import Settings, described
-from ops.watching import LONGEST_LAG_SECONDS, doubts_told, measures
+from ops.watching import LONGEST_LAG_SECONDS, doubts_told, limits_told, measures
 from ops.wiring import Parts
 
 Verdict = Literal["ok", "warning", "unreachable"]
@@ -144,8 +144,10 @@ def _tzdata(parts: Parts) -> Finding:
 
 
 def _channels(parts: Parts) -> Finding:
-    states = PostgresChannels(parts.database).states()
-    told = {name: _told(states.get(name, UNTROUBLED)) for name in parts.channels.names}
+    states, limits = PostgresChannels(parts.database).states(), limits_told(parts)
+    told = {
+        name: ", ".join(filter(None, (_told(states.get(name, UNTROUBLED)), limits.get(name)))) for name in parts.channels.names
+    }
     said = "; ".join(f"{name} {what or 'takes calls'}" for name, what in told.items())
     return Finding("channels", "warning" if any(told.values()) else "ok", said)
 

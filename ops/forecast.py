@@ -17,6 +17,7 @@ from domain.delivery_policy import WINDOW
 from ops.at_hand import at_hand
 from ops.channel_settings import ChannelSettings
 from ops.settings import Settings, WrongSettings
+from ops.watching import limits_told
 from ops.wiring import Parts
 from projections import messages_by_timezone
 from projections.messages_by_timezone import MESSAGES_BY_TIMEZONE
@@ -32,10 +33,10 @@ def forecast(settings: Settings, rate: str | None, *, as_json: bool) -> int:
         now = parts.clock.now()
         with parts.database.transaction() as cursor:
             loads = messages_by_timezone.load(cursor, now + WINDOW)
-        behind = _behind(parts, now)
+        notes = _behind(parts, now) + ([] if limit else _used_up(parts))
         channels = parts.channels.limited_to(limit) if limit else parts.channels
     found = forecast_load(loads, parts.types, channels, now=now, start=now, end=now + WINDOW)
-    for line in behind:
+    for line in notes:
         print(line, file=sys.stderr)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
@@ -58,6 +59,11 @@ def _behind(parts: Parts, now: datetime) -> list[str]:
     never = [f"{name} has never run: what it brings is missing here" for name in NEEDED if name not in lags]
     behind = [f"{name} is behind by {lags[name]:,}: what these events bring is missing here" for name in NEEDED if lags.get(name)]
     return never + behind
+
+
+def _used_up(parts: Parts) -> list[str]:
+    """Where nothing leaves yet, though the numbers suppose that nothing of a limit is used."""
+    return [f"{name} {said}; the forecast does not know of that" for name, said in limits_told(parts).items()]
 
 
 def _show(found: Forecast) -> None:

@@ -3,8 +3,13 @@
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
+from application.channel_states import Used
 from application.due_messages import DueMessages
 from application.ports import StoreUnavailable
+from application.provider_limit import ProviderLimit, stopped_until
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.measures import Audited, Measures
 from infrastructure.pauses import PostgresPauses
 from infrastructure.read_replica import ReadReplica
@@ -28,6 +33,22 @@ def notes(parts: Parts, replica: ReadReplica | None = None) -> list[str]:
         return copied
     left_alone = [f"{parked} left alone: ninebell parked list says which"] if parked else []
     return [*([found] if found else []), *left_alone, *paused, *copied]
+
+
+def limits_told(parts: Parts) -> dict[str, str]:
+    """Of each channel whose limit lets nothing out for now: until when. Raises StoreUnavailable."""
+    limited = parts.channels.that_may_stop
+    used = PostgresChannels(parts.database).used(list(limited)) if limited else {}
+    return {name: told for name, found in used.items() if (told := used_up_told(limited[name][1], found))}
+
+
+def used_up_told(limit: ProviderLimit, used: Used) -> str | None:
+    """None while it lets something out within a minute."""
+    until = stopped_until(used.usage, limit, used.at, used.share)
+    if until is None:
+        return None
+    by_a_window = stopped_until(used.usage, replace(limit, daily_quota=None), used.at, used.share)
+    return f"waits: its {'limit' if by_a_window else 'quota'} is used up until {until:%Y-%m-%d %H:%M}Z"
 
 
 def replica_told(replica: ReadReplica) -> str | None:

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from application.channel_states import SharedChannels
 from application.dispatcher_ports import DispatcherWork, DueMessage, InFlight
 from application.pause_sending import Pause
 from application.ports import Appended, Group, Log, NewEvents, Origin
 from domain.event import Event
+from infrastructure.channel_states import PostgresChannels
 from infrastructure.database import Database
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_store import PostgresEventStore
@@ -31,6 +33,8 @@ OTHER_WORKER: Final = ("v", UUID(int=78))
 class Desk(Protocol):
     """A place where a dispatcher can work, and where others write."""
 
+    channels: SharedChannels
+
     def begin(self) -> AbstractContextManager[DispatcherWork]: ...
 
     def write(self, log: Log, stream_id: UUID, version: int, *events: Event) -> None: ...
@@ -48,6 +52,7 @@ class Desk(Protocol):
 class MemoryDesk:
     def __init__(self) -> None:
         self.memory = Memory()
+        self.channels: SharedChannels = self.memory.channels
         self.begin = self.memory.begin()
 
     def write(self, log: Log, stream_id: UUID, version: int, *events: Event) -> None:
@@ -80,6 +85,7 @@ class Interrupted(PostgresDispatcherWork):
 class PostgresDesk:
     def __init__(self, store: PostgresEventStore) -> None:
         self.store = store
+        self.channels: SharedChannels = PostgresChannels(store.database)
 
     def begin(self) -> AbstractContextManager[DispatcherWork]:
         return begin_work(self.store, Interrupted, "dispatcher", None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, crept_up, hold_seconds, lowered, state_of
+from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, Used, crept_up, hold_seconds, lowered, state_of
 from application.ports import StoreUnavailable
 from application.provider_limit import Grant, ProviderLimit, Usage, take
 
@@ -36,11 +36,18 @@ class MemoryChannels:
     def states(self) -> Mapping[str, ChannelState]:
         return {channel: self._shown(known) for channel, known in self._known.items()}
 
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        known = {channel: self._known.get(channel, _Known()) for channel in channels}
+        return {
+            channel: Used(one.usage, crept_up(one.share, self.seconds - one.lowered_at), self._now)
+            for channel, one in known.items()
+        }
+
     def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
         if self.away:
             raise StoreUnavailable
-        known, now = self._of(channel), START + timedelta(seconds=self.seconds)
-        known.usage, grant = take(known.usage, limit, calls, now, crept_up(known.share, self.seconds - known.lowered_at))
+        known = self._of(channel)
+        known.usage, grant = take(known.usage, limit, calls, self._now, crept_up(known.share, self.seconds - known.lowered_at))
         return grant
 
     def trip(self, channel: str) -> ChannelState:
@@ -64,6 +71,10 @@ class MemoryChannels:
         hold = max(self._shown(known).hold_seconds, hold_seconds(retry_after_seconds, known.share))
         known.hold_until = self.seconds + hold
         return self.state(channel)
+
+    @property
+    def _now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
 
     def _of(self, channel: str) -> _Known:
         return self._known.setdefault(channel, _Known())

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.channel_states import ChannelState
+from application.channel_states import ChannelState, Used
 from application.dispatcher_ports import DispatcherWork, DueMessage, Glance, InFlight, LostSpan, Route
 from application.pause_sending import PausedNames
 from application.ports import (
@@ -38,6 +38,7 @@ from domain.dispatch import Dispatch
 from domain.event import Event
 from domain.scheduled_message import ScheduledMessage
 from domain.user import User
+from tests.fake_channels import MemoryChannels
 from tests.fake_event_store import folded
 
 Worker = tuple[str, UUID]
@@ -59,6 +60,7 @@ class Memory:
         self.flights: dict[UUID, Flight] = {}
         self.counters: dict[Worker, int] = {}
         self.states: dict[str, ChannelState] = {}
+        self.channels = MemoryChannels()  # what is used up of their limits
         self.paused: set[str] = set()
         self.broken: dict[tuple[Log, UUID], str] = {}  # streams that nobody can read, and why
         self.left_alone: dict[tuple[str, Log, UUID], str] = {}  # what a follower leaves alone, and why
@@ -185,6 +187,9 @@ class FakeDispatcherWork:
 
     def channel_states(self) -> Mapping[str, ChannelState]:
         return self._memory.states
+
+    def used(self, channels: Sequence[str]) -> Mapping[str, Used]:
+        return self._memory.channels.used(channels)
 
     def put_due(self, rows: Sequence[DueMessage]) -> None:
         for row in rows:

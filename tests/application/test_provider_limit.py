@@ -6,10 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.provider_limit import Grant, ProviderLimit, Usage, slack_seconds, take
+from application.provider_limit import (
+    LONGEST_WAIT_SECONDS,
+    Grant,
+    ProviderLimit,
+    Usage,
+    messages_left,
+    slack_seconds,
+    stopped_until,
+    take,
+)
 
 NOW = datetime(2027, 5, 15, 8, tzinfo=UTC)
 HUNDRED_A_MINUTE = ProviderLimit(most=100, per_seconds=60)
+TEN_AN_HOUR = ProviderLimit(most=10, per_seconds=3_600)
 LIMITS = [
     HUNDRED_A_MINUTE,
     ProviderLimit(most=5, per_seconds=1),
@@ -137,3 +147,64 @@ def test_what_is_kept_does_not_grow_with_the_calls() -> None:
 )
 def test_no_more_is_handed_out_than_leaves_soon(limit: ProviderLimit, bulk: int, messages: int | None) -> None:
     assert limit.messages_ahead(bulk) == messages
+
+
+LONG = [
+    TEN_AN_HOUR,
+    ProviderLimit(unit="messages", most=25, per_seconds=90),
+    ProviderLimit(most=8, per_seconds=60, daily_quota=30),
+    ProviderLimit(daily_quota=12),
+]
+
+
+@given(
+    limit=st.sampled_from(LONG),
+    asking=st.lists(st.tuples(st.floats(0, 900), st.lists(st.integers(1, 4), min_size=1, max_size=9)), max_size=25),
+    share=st.sampled_from([1.0, 0.3]),
+    start=st.sampled_from([0, 15.9 * 3_600]),
+)
+def test_as_many_messages_are_left_as_get_a_turn_before_a_worker_gives_up(
+    limit: ProviderLimit, asking: list[tuple[float, list[int]]], share: float, start: float
+) -> None:
+    usage, at = Usage(), start
+    for pause, calls in asking:
+        at += pause
+        usage, _ = asked(usage, limit, calls, at)
+    left = messages_left(usage, limit, 1, NOW + timedelta(seconds=at), share)
+    _, grant = asked(usage, limit, [1] * (left + 1), at + LONGEST_WAIT_SECONDS, share)
+    assert len(grant.delays) == left
+
+
+@pytest.mark.parametrize(("bulk", "left"), [(1, 8), (100, 800)])
+def test_calls_that_are_left_may_be_full(bulk: int, left: int) -> None:
+    usage, _ = asked(Usage(), TEN_AN_HOUR, [100, 1], 0)
+    assert messages_left(usage, TEN_AN_HOUR, bulk, NOW) == left
+
+
+@pytest.mark.parametrize(
+    ("limit", "stops"),
+    [
+        (ProviderLimit(daily_quota=1_000), True),
+        (TEN_AN_HOUR, True),
+        (ProviderLimit(spacing_seconds=60), True),
+        (ProviderLimit(most=100, per_seconds=30, burst=5, spacing_seconds=0.02), False),
+    ],
+    ids=["quota", "hour", "spacing", "half-a-minute"],
+)
+def test_only_a_limit_that_may_stop_for_longer_than_a_worker_waits_has_to_be_looked_at(limit: ProviderLimit, stops: bool) -> None:
+    assert limit.may_stop is stops
+
+
+def test_until_when_a_limit_stops_is_told_only_where_nobody_waits_for_it() -> None:
+    usage, _ = asked(Usage(), TEN_AN_HOUR, [1] * 10, 0)
+    assert stopped_until(usage, TEN_AN_HOUR, NOW) == NOW + timedelta(seconds=3_602)
+    assert stopped_until(usage, TEN_AN_HOUR, NOW + timedelta(seconds=3_550)) is None
+    usage, _ = asked(Usage(), ProviderLimit(daily_quota=3), [3], 0)
+    assert stopped_until(usage, ProviderLimit(daily_quota=3), NOW) == NOW + timedelta(hours=16)
+
+
+def test_a_spacing_longer_than_a_worker_waits_leaves_nothing_meanwhile() -> None:
+    spaced = ProviderLimit(spacing_seconds=60)
+    usage, _ = asked(Usage(), spaced, [1], 0)
+    usage, _ = asked(usage, spaced, [1], 59.5)  # for half a second later
+    assert [messages_left(usage, spaced, 1, NOW + timedelta(seconds=at)) > 0 for at in (59.5, 60.5)] == [False, True]

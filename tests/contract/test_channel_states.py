@@ -7,7 +7,7 @@ import pytest
 from msgspec import Struct
 
 from application.channel_states import UNTROUBLED, ChannelState, SharedChannels
-from application.provider_limit import ProviderLimit
+from application.provider_limit import ProviderLimit, Usage, messages_left
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.database import Database
 from tests.fake_channels import MemoryChannels
@@ -118,6 +118,16 @@ def test_what_one_took_another_does_not_get(place: Place) -> None:
     assert refused.delays == ()
     assert 3_590 < refused.wait_seconds < 3_610
     assert len(place.channels.take("post", TEN_AN_HOUR, [1] * 7).delays) == 7
+
+
+def test_what_is_used_up_is_known_without_taking_anything(place: Place) -> None:
+    place.channels.take("sink", TEN_AN_HOUR, [1] * 7)
+    for _ in range(2):
+        used = place.channels.used(["sink"])["sink"]
+        assert messages_left(used.usage, TEN_AN_HOUR, 1, used.at, used.share) == 3
+    place.channels.throttled("sink", 0)
+    assert abs(place.channels.used(["sink"])["sink"].share - 0.5) < TOLERANCE / 60
+    assert place.channels.used(["post"])["post"].usage == Usage()
 
 
 def test_however_many_ask_at_once_no_more_is_granted_than_there_is(pool: Database) -> None:

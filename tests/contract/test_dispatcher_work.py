@@ -8,6 +8,7 @@ import pytest
 
 from application.dispatcher_ports import DueMessage, Glance, LostSpan, Route
 from application.ports import Group, NewEvents
+from application.provider_limit import ProviderLimit
 from domain.dispatch import DispatchRequested
 from tests.application.dispatch_stories import BEFORE, DUE, SECOND, message, scheduled
 from tests.dispatcher_desks import OTHER_WORKER, TEST, WORKER, Desk, MemoryDesk, due, flight, open_desk, put
@@ -71,6 +72,15 @@ def test_what_is_paused_is_worth_a_look(desk: Desk) -> None:
     with desk.begin() as work:
         assert work.glance(["sink"], PRIORITIES).troubled
         assert list(work.paused()) == ["BIRTHDAY"]
+
+
+def test_what_is_used_up_of_a_limit_is_told_of_each_channel_asked_for(desk: Desk) -> None:
+    desk.channels.take("sink", ProviderLimit(daily_quota=10), [7])
+    with desk.begin() as work:
+        found = work.used(["sink", "post"])
+        assert work.used([]) == {}
+    assert {channel: used.usage.of_quota for channel, used in found.items()} == {"sink": 7, "post": 0}
+    assert {used.share for used in found.values()} == {1.0}
 
 
 def test_what_a_lost_span_may_hold_comes_in_pages_by_id(desk: Desk) -> None:

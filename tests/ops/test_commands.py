@@ -7,6 +7,9 @@ from hashlib import sha256
 import psycopg
 import pytest
 
+from application.provider_limit import ProviderLimit
+from infrastructure.channel_states import PostgresChannels
+from infrastructure.database import Database
 from ops.cli import main
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -159,6 +162,19 @@ def test_doctor_prints_every_setting_with_secrets_masked(run):
     assert "NINEBELL_MASTER_KEY" in out
     assert MASTER_KEY not in out
     assert "tzdata 20" in out
+
+
+def test_doctor_and_forecast_tell_of_a_channel_whose_limit_is_used_up(run, migrated_database, monkeypatch, tmp_path):
+    (tmp_path / "ninebell.toml").write_text('[channels.sink]\nrate = {calls = 2, per = "2h"}\n')
+    monkeypatch.setenv("NINEBELL_CONFIG", str(tmp_path / "ninebell.toml"))
+    assert "channels: sink takes calls" in run("doctor")[1]
+    with Database(migrated_database, application_name="test") as database:
+        PostgresChannels(database).take("sink", ProviderLimit(most=2, per_seconds=7_200), [1, 1])
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert re.search(r"channels: sink waits: its limit is used up until \d{4}-\d\d-\d\d \d\d:\d\dZ", out)
+    assert "sink waits: its limit is used up until" in run("forecast")[2]
+    assert "sink waits" not in run("forecast", "--rate", "1/60s")[2]
 
 
 def test_a_broker_that_is_not_there_is_unreachable_to_doctor(run, monkeypatch):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from api.app import HEALTH
+from application.channel_states import Used
 from application.pause_sending import EVERYTHING, Pause
+from application.provider_limit import ProviderLimit, Usage, take
 from infrastructure.auditor import Auditor
 from infrastructure.pauses import PostgresPauses
 from ops.cli import main
@@ -22,6 +24,7 @@ from ops.run_projections import run_projections
 from ops.running import Stop
 from ops.serving import bound
 from ops.settings import Address, read_settings
+from ops.watching import used_up_told
 from ops.wiring import Parts, build, prepare
 from tests.contract.test_audit import of
 from tests.contract.test_projector import tell
@@ -144,3 +147,19 @@ def test_the_projections_role_audits(parts: Parts) -> None:
         stop.set()
         role.join()
     assert audited(parts) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (ProviderLimit(daily_quota=3), "waits: its quota is used up until 2027-05-16 00:00Z"),
+        (ProviderLimit(most=1, per_seconds=7_200, daily_quota=4), "waits: its limit is used up until 2027-05-15 10:00Z"),
+        (ProviderLimit(daily_quota=4), None),
+        (ProviderLimit(most=1, per_seconds=30), None),
+    ],
+    ids=["quota", "window", "something-left", "soon-over"],
+)
+def test_until_when_a_used_up_limit_stops_its_channel_is_told(limit: ProviderLimit, told: str | None) -> None:
+    at = datetime(2027, 5, 15, 8, tzinfo=UTC)
+    usage, _ = take(Usage(), limit, [3], at)
+    assert used_up_told(limit, Used(usage, 1.0, at)) == told
