@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
@@ -100,7 +101,7 @@ def find(directory: Path, month: date, last_position: int) -> Manifest | None:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # of msgspec's, or of a text that is no UTF-8
         raise ArchiveDamaged(f"{path} is no manifest") from error
 
 
@@ -124,7 +125,7 @@ def read(path: Path) -> Iterator[StoredEvent]:
         with gzip.open(path) as lines:
             for line in lines:
                 yield _event(decode(line))
-    except (OSError, EOFError, msgspec.MsgspecError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ArchiveDamaged(f"{path} can't be read to its end: {type(error).__name__}") from error
 
 

@@ -42,6 +42,12 @@ BEHIND: Final = """
     WHERE log = 'users' AND position < (SELECT max(notification_id) FROM users WHERE originator_id = %s) ORDER BY 1"""
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """An archived event as it was stored."""
+
+    event: dict[str, Any]
+
+
 class PostgresTraces:
     """`application.erasure_report.Traces`."""
 
@@ -130,8 +136,8 @@ def _in_clear(cursor: Cursor[Row], log: str, ids: Sequence[UUID]) -> Looked:
 def _says_anything(state: bytes) -> bool:
     """Whether an archived event has a personal field, or anything sealed; one that can't be read counts as if it had."""
     try:
-        event: dict[str, Any] = msgspec.json.decode(state)["event"]
-    except (msgspec.MsgspecError, KeyError, TypeError):
+        event = msgspec.json.decode(state, type=Archived).event
+    except ValueError:  # of msgspec's, or of a text that is no UTF-8
         return True
     return not event.keys().isdisjoint({*PERSONAL, "sealed"})
 

@@ -20,6 +20,9 @@ from infrastructure.upcasters import UPCASTERS, Fields, Upcaster
 E = TypeVar("E", bound=Event)
 SOMETHING: Final = Event()
 """Said, and not looked at."""
+# What bytes of another shape, of another key or damaged can cause. msgspec's errors are ValueErrors, as is Python's own, which
+# it lets through for a text that is no UTF-8.
+DAMAGED: Final = (ValueError, InvalidTag, LookupError, TypeError, AttributeError)
 
 EVENTS: Final[dict[Log, tuple[type[Event], ...]]] = {
     "users": get_args(UserEvent),
@@ -138,7 +141,7 @@ class EventMapper:
         codec = self._codecs.get(topic)
         try:
             return codec.decode(state, key) if codec else self._decode_old(topic, state, key)
-        except (msgspec.MsgspecError, InvalidTag, KeyError) as error:
+        except DAMAGED as error:
             raise Unreadable(topic, type(error).__name__) from error  # the texts of these can quote values
 
     def unread(self, topic: str, state: bytes, *_: object) -> Stored[Event]:
@@ -147,7 +150,7 @@ class EventMapper:
             raise Unreadable(topic, "unknown")
         try:
             by = self._decode_origin(state)
-        except msgspec.MsgspecError as error:
+        except DAMAGED as error:
             raise Unreadable(topic, type(error).__name__) from error
         return Stored(SOMETHING, by.who, by.correlation_id, by.causation_id)
 

@@ -54,7 +54,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert written(tmp_path / "one", *STATES.values())[1] == written(tmp_path / "other", *STATES.values())[1]
 
 
-@pytest.mark.parametrize("how", ["cut", "a bit", "gone", "more"])
+@pytest.mark.parametrize("how", ["cut", "a bit", "no block", "gone", "more"])
 def test_damage_is_noticed(tmp_path: Path, how: str) -> None:
     path, manifest = written(tmp_path, *STATES.values())
     content = bytearray(path.read_bytes())
@@ -63,6 +63,7 @@ def test_damage_is_noticed(tmp_path: Path, how: str) -> None:
         path.unlink()
     else:
         content[-20] ^= how == "a bit"
+        content[10] |= 0b110 * (how == "no block")  # RFC 1951, 3.2.3: of a kind that there is none of
         path.write_bytes(content[:-9] if how == "cut" else content + b"x" * (how == "more"))
     with pytest.raises(ArchiveDamaged):
         check(path, manifest.sha256)
@@ -70,9 +71,10 @@ def test_damage_is_noticed(tmp_path: Path, how: str) -> None:
         list(read(path))
 
 
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [b"{}", b'{"file":"\xff"}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, damaged: bytes) -> None:
     path, _ = written(tmp_path)
-    manifest_of(path).write_bytes(b"{}")
+    manifest_of(path).write_bytes(damaged)
     with pytest.raises(ArchiveDamaged, match="is no manifest"):
         find(tmp_path, MAY, 9)
     assert find(tmp_path, MAY, 10) is None

@@ -13,8 +13,10 @@ from application.erasure_report import KEPT_BESIDE, ErasureReport, erasure_repor
 from application.plan_messages import Planner
 from application.ports import Group, NewEvents
 from domain.errors import UserUnknown
+from domain.event import stored_name
 from domain.message_id import message_id
 from domain.message_type import registry
+from domain.scheduled_message import SendRequested
 from domain.user import EmailChanged, UserErased
 from infrastructure.archive import all_archived
 from infrastructure.erasure_traces import PostgresTraces
@@ -194,6 +196,21 @@ def test_an_archive_that_holds_something_is_found(store: PostgresEventStore, ada
     erase(store, ada)
     read_by_all(store)
     assert found(reported(store, ada)) == {"messages (log)"}
+    assert retained(store, tmp_path).status == "dropped"
+    assert found(reported(store, ada)) == {"archive 2027-05"}
+
+
+@pytest.mark.parametrize("damaged", [b'{"event":{"\xff":""}}', b'{"event":"x"}'])
+def test_what_an_archive_holds_that_cannot_be_read_counts_as_something(
+    store: PostgresEventStore, ada: UUID, tmp_path: Path, damaged: bytes
+) -> None:
+    message = message_id(ada, "BIRTHDAY", DAYS[0])
+    told(store, (message, [replace(SCHEDULED, user_id=ada), REQUESTED, SENT]))
+    erase(store, ada)
+    read_by_all(store)
+    with store.database.connect() as connection:
+        topic = stored_name(SendRequested)
+        connection.execute("UPDATE messages SET state = %s WHERE originator_id = %s AND topic = %s", (damaged, message, topic))
     assert retained(store, tmp_path).status == "dropped"
     assert found(reported(store, ada)) == {"archive 2027-05"}
 
