@@ -131,6 +131,7 @@ class FakeDispatcherWork:
         self._memory = memory
         self._follower = follower
         self._read: dict[Log, int] = {}
+        self._locked: set[int] = set()  # logs, by their places in the order
 
     def load_users(self, ids: Iterable[UUID]) -> dict[UUID, Stream[User]]:
         return self._parking("users", user.evolve, ids)
@@ -175,7 +176,15 @@ class FakeDispatcherWork:
     def append(self, groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
         between, self._memory.before_append = self._memory.before_append, lambda: None
         between()
+        self._take_turn({new.log for group in groups for new in group.appends})
         return self._memory.append(groups, origin, now)
+
+    def _take_turn(self, logs: set[Log]) -> None:
+        """As with locks, which are held to the end, in the one order."""
+        wanted = sorted({LOGS.index(log) for log in logs} - self._locked)
+        if wanted and self._locked and wanted[0] < max(self._locked):
+            raise RuntimeError(f"append to {LOGS[wanted[0]]} before {LOGS[max(self._locked)]}")
+        self._locked.update(wanted)
 
     def glance(self, channels: Sequence[str], priorities: Sequence[int]) -> Glance:
         read = {log: self._memory.positions.get((self._follower, log), 0) for log in LOGS}

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelTraits
-from domain.dispatch import DispatchStarted
+from domain.dispatch import DispatchFinished, DispatchStarted
 from domain.scheduled_message import (
     DeliveryInDoubt,
     DoubtResolved,
@@ -181,6 +181,21 @@ def test_what_was_handed_to_a_channel_that_left_the_settings_goes_through_anothe
         *["DispatchMemberWithdrawn"] * 2,
         "DispatchFinished",
     ]
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["sent", "unreadable"])
+def test_a_dispatch_there_without_a_member_that_wants_it_holds_up_nobody(broken: bool) -> None:
+    memory = Memory()
+    schedule(memory, [1])
+    run(dispatcher(memory, BLIND), DUE)
+    if broken:
+        memory.broken["messages", message(1)] = "unknown"
+    else:
+        memory.write("messages", message(1), sent(UUID(int=900)), now=DUE)
+    schedule(memory, [2])
+    run(dispatcher(memory, SINK, first_id=500), DUE + SECOND)
+    assert dispatches(memory)[-1].message_ids == (message(2),)
+    assert memory.logs["dispatches"][2].event == DispatchFinished(how="withdrawn")
 
 
 def test_what_a_worker_has_claimed_there_is_left_to_it() -> None:

@@ -213,6 +213,14 @@ def test_a_transaction_that_fails_leaves_nothing(desk: Desk) -> None:
         assert (work.due_count(), work.members_in_flight(), work.load_messages([message(1)])[message(1)].version) == (0, {}, 0)
 
 
+def test_a_lower_log_after_a_higher_one_is_refused(desk: Desk) -> None:
+    requested = DispatchRequested(channel="sink", region="asia", message_ids=(message(1),))
+    with desk.begin() as work:
+        work.append([Group((NewEvents("dispatches", UUID(int=1), 0, (requested,)),))], TEST, DUE)
+        with pytest.raises(RuntimeError, match="messages before dispatches"):
+            work.append([Group((NewEvents("messages", message(1), 0, (scheduled(1),)),))], TEST, DUE)
+
+
 def test_what_it_appended_itself_counts_as_read(desk: Desk) -> None:
     with desk.begin() as work:
         appended = work.append([Group((NewEvents("messages", message(1), 0, (scheduled(1),)),))], TEST, BEFORE)

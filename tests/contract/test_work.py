@@ -162,14 +162,6 @@ def test_members_first_then_their_dispatch_in_one_work(store: PostgresEventStore
     assert store.load_dispatches([dispatch])[dispatch].version == 1
 
 
-def test_a_lower_log_after_a_higher_one_is_refused(store: PostgresEventStore) -> None:
-    requested = DispatchRequested(channel="sink", region="asia", message_ids=(uuid4(),))
-    with begin_work(store, PostgresWork, "dispatcher", None) as work:
-        work.append([of("dispatches", uuid4(), 0, requested)], CLI, NOW)
-        with pytest.raises(RuntimeError, match="messages before dispatches"):
-            work.append([of_message(birthday_of(uuid4()), 0, scheduled())], CLI, NOW)
-
-
 def test_a_follower_of_its_own_appends_meets_them_next(store: PostgresEventStore) -> None:
     with begin_work(store, PostgresWork, "planner", None) as work:
         work.append([of_message(birthday_of(uuid4()), 0, scheduled())], CLI, NOW)

@@ -16,7 +16,15 @@ from application.ports import Deposed, Group, NewEvents
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
-from domain.scheduled_message import DeliveryInDoubt, FailedOver, MessageCancelled, MessageExpired, MessageFailed, SendRequested
+from domain.scheduled_message import (
+    DeliveryInDoubt,
+    FailedOver,
+    MessageCancelled,
+    MessageExpired,
+    MessageFailed,
+    MessageSent,
+    SendRequested,
+)
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
 from infrastructure.event_log import LOCK_SPACE
@@ -96,18 +104,23 @@ def test_a_failed_message_is_tried_again_and_a_late_one_expires(desk: PostgresDe
     assert desk.events("messages", message(1))[-1] == MessageExpired(**repeated(), reason="late_window")
 
 
-def test_a_dead_workers_messages_are_doubted_and_requested_again(desk: PostgresDesk) -> None:
-    schedule(desk, [1, 2])
-    leader = working(desk)
+def taken_over(desk: PostgresDesk, numbers: Sequence[int], channel: ChannelTraits = SINK) -> None:
+    """A worker claims the dispatch of these messages and falls silent: they are requested again, in UUID(int=900)."""
+    schedule(desk, numbers)
+    leader = working(desk, channel)
     run(leader, DUE)
     desk.bump(WORKER, 1)
     claim = DispatchStarted(worker=WORKER[0], incarnation=WORKER[1], claim_token=UUID(int=5))
     desk.write("dispatches", UUID(int=1), 1, claim)
     run(leader, DUE)
-    plan, ids = ChannelPlan((SINK,)), count(900)
+    plan, ids = ChannelPlan((channel,)), count(900)
     watching = Recovery(desk.begin, TYPES, plan, lambda: UUID(int=next(ids)), lease_seconds=15, call_timeout_seconds=10)
     for second in range(26):
         watching.step(DUE, second)
+
+
+def test_a_dead_workers_messages_are_doubted_and_requested_again(desk: PostgresDesk) -> None:
+    taken_over(desk, [1, 2])
     doubted, again = desk.events("messages", message(1))[-2:]
     assert isinstance(doubted, DeliveryInDoubt)
     assert isinstance(again, SendRequested)
@@ -240,3 +253,17 @@ def test_a_channel_that_left_the_settings_gives_back_what_it_was_handed(desk: Po
     assert [type(event).__name__ for event in desk.events("messages", message(1))[2:]] == ["MessageReleased", "SendRequested"]
     with desk.begin() as work:
         assert work.members_in_flight() == {"sink": 2}
+
+
+def test_what_was_handed_to_a_channel_that_is_gone_and_sent_all_the_same_holds_up_nobody(desk: PostgresDesk) -> None:
+    """Its dispatch alone is taken back, in a log that comes after that of the messages which are due then."""
+    taken_over(desk, [1], SPARE)
+    sent = MessageSent(**repeated(), sent_at=DUE, response_code=200, provider_id="", template_version=1, dispatch_id=UUID(int=1))
+    desk.write("messages", message(1), len(desk.events("messages", message(1))), sent)  # by the worker that was thought dead
+    schedule(desk, [2])
+    run(planned(desk, SINK, first_id=500), DUE)
+    assert desk.events("dispatches", UUID(int=900))[-1] == DispatchFinished(how="withdrawn")
+    assert isinstance(desk.events("messages", message(2))[-1], SendRequested)
+    assert desk.events("messages", message(1))[-1] == sent
+    with desk.begin() as work:
+        assert work.members_in_flight() == {"sink": 1}
