@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -51,7 +50,7 @@ class Publisher:
                 self._failures += 1
                 return False
         self._failures = 0
-        if stretch.commands or stretch.left_alone or stretch.position != self._position:
+        if stretch.commands or stretch.position != self._position:
             await asyncio.to_thread(self._record, stretch, now)
         return stretch.more
 
@@ -65,17 +64,18 @@ class Publisher:
             }
             waiting = work.unstarted(END_OF_TIME, MOST_IN_ALL) if self._all_again else work.unstarted(now, PAGE)
             again = readable(work.load_dispatches, [dispatch_id for dispatch_id in waiting if dispatch_id not in found])
+            # Parked, until an operator asks: no more in flight, where it would fill room, or pass for a trial, for good.
+            work.finished([dispatch_id for dispatch_id in waiting if dispatch_id not in found and dispatch_id not in again])
             for dispatch_id, stream in again.items():
                 if stream.state and stream.state.status == "requested":
                     state = stream.state
                     found[dispatch_id] = SendCommand(dispatch_id, state.channel, state.region, state.members)
             commands = [command for command in found.values() if _has_a_queue(command, work)]
-        left_alone = set(waiting) - again.keys() - found.keys()
-        return _Stretch(tuple(commands), tuple(left_alone), followed.position, followed.more)
+        return _Stretch(tuple(commands), followed.position, followed.more)
 
     def _record(self, stretch: "_Stretch", now: datetime) -> None:
         with self._begin() as work:
-            work.published([*(command.dispatch_id for command in stretch.commands), *stretch.left_alone], now)
+            work.published([command.dispatch_id for command in stretch.commands], now)
             work.followed("dispatches", stretch.position)
         self._position = stretch.position
         self._all_again = False
@@ -85,7 +85,6 @@ class _Stretch(Struct, frozen=True):
     """What to publish, and how far the log is published with it."""
 
     commands: tuple[SendCommand, ...]
-    left_alone: tuple[UUID, ...]  # can't be read, and are looked at later again
     position: int
     more: bool
 

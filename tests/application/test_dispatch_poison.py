@@ -150,7 +150,29 @@ class TestPublisher:
             asyncio.run(publisher.step(DUE + timedelta(seconds=second)))
         assert set(bus.published) == {dispatch(2)}
         assert left_alone(memory) == {("publisher", "dispatches", dispatch(1))}
-        assert memory.flights[dispatch(1)].publish_at > DUE + timedelta(seconds=199)
+        assert dispatch(1) not in memory.flights
+
+    def test_once_it_can_be_read_it_is_published(self) -> None:
+        memory, bus = handed_out(1), Bus()
+        breaks(memory, "dispatches", dispatch(1))
+        publisher = Publisher(memory.begin("publisher"), bus, bus_starts_empty=False)  # type: ignore[arg-type]
+        for now in (DUE, LATER):
+            asyncio.run(publisher.step(now))
+        bus.published.clear()
+        asked(memory, ("dispatches", dispatch(1))).step(LATER)
+        asyncio.run(publisher.step(LATER + timedelta(seconds=30)))
+        assert bus.published == [dispatch(1)]
+
+    def test_one_that_cannot_be_read_passes_for_no_trial_of_its_channel(self) -> None:
+        memory, bus = handed_out(1), Bus()
+        breaks(memory, "dispatches", dispatch(1))
+        memory.states["sink"] = ChannelState(breaker="half_open")
+        publisher = Publisher(memory.begin("publisher"), bus, bus_starts_empty=False)  # type: ignore[arg-type]
+        for now in (DUE, LATER):
+            asyncio.run(publisher.step(now))
+        schedule(memory, [2])
+        run(dispatcher(memory), LATER)
+        assert dispatches(memory)[-1].message_ids == (message(2),)
 
     def test_what_no_queue_would_take_holds_up_no_other(self) -> None:
         memory, bus = handed_out(2), Bus()
