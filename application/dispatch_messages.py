@@ -148,12 +148,15 @@ class Dispatcher:
     def _dispatch_due(self, work: DispatcherWork, now: datetime) -> bool:
         """Whether there is more, beyond one page of a channel."""
         due, more = self._ready(work, now)
-        if not due:
-            return more
         decided, sure = self._lost_past.told_apart(work, due)
+        late = [row for row in sure if row.send_before <= now]
+        too_late = self._rows.too_late(work, late, now)
+        more |= len(too_late) < len(late)  # the rest comes again, with a row that says so
         batches = self._batches([row for row in sure if row.send_before > now], now)
-        decided += [(row, _expired(row)) for row in sure if row.send_before <= now]
+        decided += [(row, _expired(row)) for row in too_late]
         decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
+        if not decided:
+            return more
         groups = [Group((NewEvents("messages", row.message_id, row.version, (event,), row.story),)) for row, event in decided]
         appended = work.append(groups, DISPATCHER, now)
         lost = {decided[index][0].message_id for index in appended.lost}

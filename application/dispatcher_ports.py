@@ -107,7 +107,7 @@ class DispatcherWork(Work, Protocol):
         """Ready by `now`, by (priority, ready_at, message ID); `only` of these message types, and of none of those."""
 
     def too_late(self, channels: Sequence[str], priorities: Sequence[int], now: datetime, limit: int) -> list[DueMessage]:
-        """Ready, but past their late window by `now`."""
+        """Ready, but past their late window by `now`, as their rows have it."""
 
     def lost_spans(self) -> list[LostSpan]: ...
 

@@ -1,6 +1,6 @@
 """Which row of the dispatcher's own says that a message is to be sent, and when?"""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -136,6 +136,14 @@ class DueMessages:
         work.drop_due({each: streams[each].version if each in streams else WHATEVER_VERSION for each in others})
         work.put_due(due)
         return due
+
+    def too_late(self, work: DispatcherWork, late: Sequence[DueMessage], now: datetime) -> list[DueMessage]:
+        """Of those whose rows say so, the ones that are by today's settings, too; the others' rows say so no more.
+
+        For a type that is gone there are no settings, and its rows stay what they are.
+        """
+        found = self.look_up(work, [row.message_id for row in late if row.message_type in self._types])
+        return [row for row in found if row.send_before <= now] + [row for row in late if row.message_type not in self._types]
 
     def _send_before(self, message_type: str, occasion: date, timezone: str, due_at: datetime) -> datetime:
         kind = self._types.get(message_type)

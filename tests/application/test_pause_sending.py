@@ -132,10 +132,11 @@ def test_what_is_held_back_is_looked_through_now_and_then_only() -> None:
     schedule(memory, [1])
     leader = working(memory)
     run(leader, DUE)
-    memory.due[message(1)] = replace(memory.due[message(1)], send_before=DUE + SECOND)
-    run(leader, DUE + 2 * SECOND)
+    too_late = memory.due[message(1)].send_before
+    run(leader, too_late - SECOND)
+    run(leader, too_late + 8 * SECOND)
     assert memory.due
-    run(leader, DUE + 10 * SECOND)
+    run(leader, too_late + 9 * SECOND)
     assert not memory.due
 
 

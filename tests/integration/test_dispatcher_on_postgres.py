@@ -16,6 +16,7 @@ from application.ports import Deposed, Group, NewEvents
 from application.recover_deliveries import Recovery
 from domain.dispatch import DispatchFinished, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
+from domain.message_types.birthday import BIRTHDAY
 from domain.scheduled_message import (
     DeliveryInDoubt,
     FailedOver,
@@ -267,3 +268,12 @@ def test_what_was_handed_to_a_channel_that_is_gone_and_sent_all_the_same_holds_u
     assert desk.events("messages", message(1))[-1] == sent
     with desk.begin() as work:
         assert work.members_in_flight() == {"sink": 1}
+
+
+def test_a_window_that_was_made_longer_reaches_what_was_planned_before(desk: PostgresDesk) -> None:
+    hour = timedelta(hours=1)
+    short, long = (MessageTypes(replace(BIRTHDAY, late_window=hours * hour)) for hours in (1, 12))
+    schedule(desk, [1])
+    run(working(desk, types=short), DUE - SECOND)
+    run(working(desk, types=long), DUE + 2 * hour)
+    assert isinstance(desk.events("messages", message(1))[-1], SendRequested)
