@@ -36,6 +36,7 @@ Ahead = Callable[[int, datetime], bool]
 
 PEOPLE_AT_ONCE: Final = 1000
 OUTCOMES_AT_ONCE: Final = 2000
+FORGOTTEN_AT_ONCE: Final = 5000
 KEPT: Final = timedelta(days=400)
 EASTERNMOST: Final = timedelta(hours=14)
 PLANNER: Final = "planner"
@@ -85,7 +86,8 @@ class Planner:
         self._begin, self._types, self._rules, self._ahead = begin, types, rules_of(types), ahead
         windows = (kind.late_window for kind in types.values() if kind.late_window)
         self._reach = max((timedelta(days=2), *windows)) + timedelta(days=1)
-        self._swept_old = date.min
+        self._forgotten: UUID | None = None
+        self._forgotten_until = date.min
         self._rederived: UUID | None = None
         self._all_rederived = False
         self._retried: UUID | None = None
@@ -100,10 +102,10 @@ class Planner:
             return True
         followed = self._ahead(todo.users_behind, now) or (todo.users_behind > 0 and self.follow_users(now))
         decided = todo.messages_moved and self.follow_messages(now)
-        rederived, retried = self.rederive(now), self.retry_parked(now)
+        rederived, retried, forgot = self.rederive(now), self.retry_parked(now), self.forget_old(now)
         asked = todo.asked_again and self.retry_asked(now)
         derives = to_derive(todo.derived, self._rules) != todo.derived or not (todo.derived and todo.derived.done)
-        return (derives and self.derive_everybody(now)) or rederived or retried or asked or followed or decided
+        return (derives and self.derive_everybody(now)) or rederived or retried or asked or followed or decided or forgot
 
     def sweep(self, now: datetime) -> bool:
         """Plan every occasion whose date has come into the window, however long nobody looked."""
@@ -195,6 +197,18 @@ class Planner:
                 work.put_occasions(list(causes), self._next_occasions(people, now, parked))
         return bool(asked)
 
+    def forget_old(self, now: datetime) -> bool:
+        """Drop what is kept long enough, page by page and once a day: by itself, as whoever appends keeps others waiting."""
+        until = (now - KEPT).date()
+        if until <= self._forgotten_until:
+            return False
+        with self._begin() as work:
+            last = work.forget_old(until, self._forgotten, FORGOTTEN_AT_ONCE)
+        self._forgotten = last
+        if last is None:
+            self._forgotten_until = until
+        return last is not None
+
     def _sweep_page(self, now: datetime) -> bool:
         with self._begin() as work:
             page = work.occasions_until(horizon(now), PEOPLE_AT_ONCE)
@@ -204,7 +218,6 @@ class Planner:
                 people = self._people(work, causes, now)
                 parked = self._bring_in_line(work, people, now)
                 work.put_occasions(list(causes), self._next_occasions(people, now, parked))
-                self._forget_old(work, now)
         return bool(page)
 
     def _seen_from(self, since: datetime, origin: Origin, now: datetime) -> Cause:
@@ -230,7 +243,7 @@ class Planner:
         """The users and types whose own code failed."""
         outcome = bring_in_line(work, people, self._types, now, horizon(now))
         if gone := [person.user_id for person in people if person.user.erased and person.user_id not in outcome.waiting]:
-            work.forget(gone, (now - KEPT).date())
+            work.forget(gone)
         if outcome.moved_by_tzdata:
             work.count_moved(TZDATA_VERSION, outcome.moved_by_tzdata)
         return outcome.parked
@@ -243,11 +256,6 @@ class Planner:
             for kind in person.takes
             if (found := _next_occasion(person, kind, last, parked))
         ]
-
-    def _forget_old(self, work: PlannerWork, now: datetime) -> None:
-        if self._swept_old < now.date():
-            work.forget((), (now - KEPT).date())
-            self._swept_old = now.date()
 
 
 def _next_occasion(person: Person, kind: MessageType, last: date, parked: frozenset[Pair]) -> date | None:

@@ -108,5 +108,8 @@ class PlannerWork(Work, Protocol):
     def count_moved(self, tzdata: str, messages: int) -> None:
         """So many pending messages more have another instant under this version."""
 
-    def forget(self, user_ids: Sequence[UUID], before: date) -> None:
-        """Drop every row of erased users, and planned rows dated before `before`."""
+    def forget(self, user_ids: Sequence[UUID]) -> None:
+        """Drop every row of erased users."""
+
+    def forget_old(self, before: date, after: UUID | None, limit: int) -> UUID | None:
+        """Drop planned rows dated before `before`, by message ID after `after`: the last one dropped, None if there was none."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from application.planner_ports import Derived, NextOccasion, PlannedMessage, Todo
 from application.ports import Followed, Log
 from domain.event import Event
-from domain.message_id import month_bounds
+from domain.message_id import date_bounds
 from infrastructure.derivation_tables import DerivationWork
 from infrastructure.parked_types import ParkedTypeWork
 
@@ -38,15 +38,19 @@ PUT_OCCASIONS: Final = """
 OCCASIONS_UNTIL: Final = """
     SELECT user_id, message_type, occasion FROM occasions
     WHERE occasion <= %b ORDER BY occasion, user_id LIMIT %b FOR UPDATE"""
-# The C collation compares versions by their letters: 2026a, 2026b; the bound on the ID starts the scan at the month.
+# The C collation compares versions by their letters: 2026a, 2026b; the bound on the ID starts the scan at the first day.
 UNDER_OTHER: Final = """
     SELECT user_id, message_type, occasion, message_id, tzdata, type_version FROM planned
-    WHERE tzdata < %b COLLATE "C" AND occasion >= %b AND message_id > %b ORDER BY message_id LIMIT %b FOR UPDATE"""
+    WHERE tzdata < %b COLLATE "C" AND message_id > %b ORDER BY message_id LIMIT %b FOR UPDATE"""
 DROP_PLACES: Final = """
     DELETE FROM addresses_written_to AS place USING planned
     WHERE planned.user_id = ANY(%b) AND place.message_id = planned.message_id"""
 DROP_PLANNED: Final = "DELETE FROM planned WHERE user_id = ANY(%b)"
-DROP_OLD: Final = "DELETE FROM planned WHERE message_id < %b AND occasion < %b"
+# After the page before: what that has dropped stays in the index until a vacuum.
+DROP_OLD: Final = """
+    DELETE FROM planned WHERE message_id = ANY(ARRAY(
+        SELECT message_id FROM planned WHERE message_id > %b AND message_id < %b ORDER BY message_id LIMIT %b))
+    RETURNING message_id"""
 
 
 class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
@@ -95,13 +99,15 @@ class PostgresPlannerWork(ParkedTypeWork, DerivationWork):
         return [NextOccasion(*row) for row in self.cursor]
 
     def planned_under_other(self, tzdata: str, since: date, after: UUID | None, limit: int) -> list[PlannedMessage]:
-        start = month_bounds(since.year, since.month)[0]
-        self.cursor.execute(UNDER_OTHER, (tzdata, since, max(start, after or start), limit), prepare=True)
+        start = date_bounds(since, since)[0]
+        self.cursor.execute(UNDER_OTHER, (tzdata, max(start, after or start), limit), prepare=True)
         return [PlannedMessage(*row) for row in self.cursor]
 
-    def forget(self, user_ids: Sequence[UUID], before: date) -> None:
-        if user_ids:
-            self.cursor.execute(DROP_PLACES, (list(user_ids),), prepare=True)
-            self.cursor.execute(DROP_PLANNED, (list(user_ids),), prepare=True)
-            self.cursor.execute(DROP_OCCASIONS, (list(user_ids),), prepare=True)
-        self.cursor.execute(DROP_OLD, (month_bounds(before.year, before.month)[1], before), prepare=True)
+    def forget(self, user_ids: Sequence[UUID]) -> None:
+        self.cursor.execute(DROP_PLACES, (list(user_ids),), prepare=True)
+        self.cursor.execute(DROP_PLANNED, (list(user_ids),), prepare=True)
+        self.cursor.execute(DROP_OCCASIONS, (list(user_ids),), prepare=True)
+
+    def forget_old(self, before: date, after: UUID | None, limit: int) -> UUID | None:
+        self.cursor.execute(DROP_OLD, (after or UUID(int=0), date_bounds(before, before)[0], limit), prepare=True)
+        return max((message_id for (message_id,) in self.cursor), default=None)

@@ -113,11 +113,17 @@ class FakePlannerWork(FakeDispatcherWork):
     def count_moved(self, tzdata: str, messages: int) -> None:
         self._tables.moved[tzdata] = self._tables.moved.get(tzdata, 0) + messages
 
-    def forget(self, user_ids: Sequence[UUID], before: date) -> None:
-        kept = self._tables.planned.values()
-        kept_rows = [row for row in kept if row.user_id not in user_ids and row.occasion >= before]
-        self._tables.planned = {row.message_id: row for row in kept_rows}
+    def forget(self, user_ids: Sequence[UUID]) -> None:
+        planned = self._tables.planned.values()
+        self._tables.planned = {row.message_id: row for row in planned if row.user_id not in user_ids}
         self._drop_occasions(user_ids)
+
+    def forget_old(self, before: date, after: UUID | None, limit: int) -> UUID | None:
+        old = sorted(row.message_id for row in self._tables.planned.values() if row.occasion < before)
+        page = [message_id for message_id in old if after is None or message_id > after][:limit]
+        for message_id in page:
+            del self._tables.planned[message_id]
+        return page[-1] if page else None
 
     def _drop_occasions(self, user_ids: Sequence[UUID]) -> None:
         rows = self._tables.occasions

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from application import plan_messages
 from application.plan_messages import Planner
 from application.planner_ports import PlannerWork
 from domain.scheduled_message import MessageRescheduled
@@ -63,6 +64,23 @@ def test_what_lies_beyond_the_window_waits_for_the_sweep(scene: Scene) -> None:
     assert life.story(BIRTHDAY) == ["MessageScheduled"]
     life.plan(utc("2028-05-14 00:00"))
     assert life.story(date(2028, 5, 15)) == ["MessageScheduled"]
+
+
+def test_what_was_planned_is_known_for_400_days_and_forgotten_page_by_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_messages, "FORGOTTEN_AT_ONCE", 1)
+    lives = [ada(scene) for _ in range(3)]
+
+    def known() -> int:
+        with scene.begin() as work:
+            rows = work.planned([life.user_id for life in lives], BIRTHDAY)
+        return sum(row.occasion == BIRTHDAY for row in rows)
+
+    lives[0].plan(EVE)
+    the_last_day = utc("2027-05-15 23:59") + timedelta(days=400)
+    lives[0].plan(the_last_day)
+    assert known() == 3
+    lives[0].plan(the_last_day + timedelta(minutes=1))
+    assert known() == 0
 
 
 @pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Etc/GMT+12", "Pacific/Chatham", "Asia/Kathmandu"])

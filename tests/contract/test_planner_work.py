@@ -1,6 +1,6 @@
 """Does the planner's transaction keep its two tables as promised?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from uuid import UUID, uuid4
 
@@ -13,10 +13,13 @@ from domain.event import Event
 from domain.message_id import message_id
 from domain.scheduled_message import MessageCancelled
 from domain.user import UserErased, UserSuppressed
-from infrastructure.planner_tables import TODO
+from infrastructure.planner_tables import TODO, PostgresPlannerWork
+from infrastructure.work import begin_work
 from tests.fakes import PlannerMemory
 from tests.planner_scene import EVE, MemoryScene, Scene, ada, postgres_scene
 
+A_DAYS_ROWS = 500
+LOOKED_UP = 4  # PostgreSQL looks at the ends of an index before it decides how to go about it
 MAY, JUNE, NEVER = date(2027, 5, 15), date(2027, 6, 15), date(2000, 1, 1)
 
 
@@ -154,13 +157,46 @@ def test_rows_under_an_older_tzdata_come_by_message_id(begin: Begin[PlannerWork]
 
 def test_whoever_is_forgotten_leaves_no_row(begin: Begin[PlannerWork]) -> None:
     ada_id, bob = uuid4(), uuid4()
-    put(begin, row(ada_id, MAY), row(bob, MAY), row(bob, date(2027, 5, 14)), row(bob, date(2026, 3, 1)))
+    put(begin, row(ada_id, MAY), row(bob, MAY))
     with begin() as work:
         work.put_occasions([ada_id, bob], [NextOccasion(who, "BIRTHDAY", JUNE) for who in (ada_id, bob)])
-        work.forget([ada_id], date(2027, 5, 15))
+        work.forget([ada_id])
     with begin() as work:
         assert work.planned([ada_id, bob], NEVER) == [row(bob, MAY)]
         assert [found.user_id for found in work.occasions_until(JUNE, 10)] == [bob]
+
+
+def test_what_is_old_is_forgotten_page_by_page(begin: Begin[PlannerWork]) -> None:
+    ada_id = uuid4()
+    old = [row(ada_id, day) for day in (date(2026, 3, 1), date(2027, 4, 30), date(2027, 5, 14))]
+    put(begin, row(ada_id, MAY), *old)
+    with begin() as work:
+        assert work.forget_old(MAY, None, 2) == old[1].message_id
+        assert work.planned([ada_id], NEVER) == [old[2], row(ada_id, MAY)]
+        assert work.forget_old(MAY, old[1].message_id, 2) == old[2].message_id
+        assert work.forget_old(MAY, old[2].message_id, 2) is None
+        assert work.planned([ada_id], NEVER) == [row(ada_id, MAY)]
+
+
+@pytest.mark.parametrize(
+    ("look", "most"),
+    [
+        (lambda work: work.forget([UUID(int=0)]), 0),
+        (lambda work: work.forget_old(date(2027, 5, 1), None, 10), 0),
+        (lambda work: work.planned_under_other("2026f", date(2027, 5, 31), None, 10), A_DAYS_ROWS),
+    ],
+    ids=["the erased", "what is old", "what an older tzdata made"],
+)
+def test_of_a_months_rows_none_is_read_in_vain(
+    database_with_months: str, look: Callable[[PostgresPlannerWork], object], most: int
+) -> None:
+    with postgres_scene(database_with_months) as scene, scene.store.database.direct() as connection:
+        put(scene.begin, *(row(uuid4(), date(2027, 5, day)) for day in range(1, 32) for _ in range(A_DAYS_ROWS)))
+        connection.execute("ANALYZE planned")
+        with begin_work(scene.store, PostgresPlannerWork, "planner", None) as work:
+            look(work)
+            work.cursor.execute("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'planned'")
+            assert work.cursor.fetchall()[0][0] <= most + LOOKED_UP
 
 
 def test_what_was_put_before_a_failure_is_not_kept(begin: Begin[PlannerWork]) -> None:
