@@ -23,8 +23,8 @@ PLANNED: Final = Origin("planner")
 class Outcome(Struct, frozen=True):
     """What can't be brought in line now."""
 
-    waiting: frozenset[UUID] = frozenset()
-    """Erased users who have a message left in somebody's hands, or one that nobody can read: it has to be looked at again."""
+    waiting: frozenset[Pair] = frozenset()
+    """Erased users and types with a message left in somebody's hands, or one that nobody can read: to be looked at again."""
     parked: frozenset[Pair] = frozenset()
     """Users and types whose own code fails on them."""
     moved_by_tzdata: int = 0
@@ -43,16 +43,16 @@ def bring_in_line(work: PlannerWork, people: Sequence[Person], types: MessageTyp
     todo = [slot for person in people for slot in slots(person, rows[person.user_id], types, last, parked)]
     # What was never planned has no stream; should there be one all the same, the append loses and it is read below.
     streams = _load(work, (message_id for slot in todo for message_id in slot.rows))
-    waiting: set[UUID] = set()
+    waiting: set[Pair] = set()
     moved = 0
     while todo:
         clear = [slot for slot in todo if streams.can_tell(slot.message_ids)] if streams.broken else todo
-        waiting |= {slot.person.user_id for slot in todo if slot.person.user.erased and not streams.can_tell(slot.message_ids)}
+        waiting |= {slot.pair for slot in todo if slot.person.user.erased and not streams.can_tell(slot.message_ids)}
         lost, moved_now = _decide(work, clear, streams, now, parked)
         moved += moved_now
         landed = [slot for slot in clear if id(slot) not in lost]
         work.put_planned([row for slot in landed for row in slot.stale_rows(streams)])
-        waiting |= {slot.person.user_id for slot in landed if slot.person.user.erased and slot.waits(streams)}
+        waiting |= {slot.pair for slot in landed if slot.person.user.erased and slot.waits(streams)}
         todo = [slot for slot in clear if id(slot) in lost]
         if todo:
             streams = _load(work, (message_id for slot in todo for message_id in slot.message_ids))

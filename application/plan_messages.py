@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.bring_in_line import bring_in_line
+from application.bring_in_line import Outcome, bring_in_line
 from application.calendar_rules import rules_of, to_derive
 from application.parked_types import Pair
 from application.planned_slot import LONG_AGO, Person
@@ -123,9 +123,7 @@ class Planner:
                 known = causes.get(event.stream_id)
                 causes[event.stream_id] = self._seen_from(known.since if known else event.at, _because("users", event), now)
             if causes:
-                people = self._people(work, causes, now)
-                parked = self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+                self._look_at(work, causes, now)
             work.followed("users", stretch.position)
         return stretch.more or bool(causes)
 
@@ -164,9 +162,7 @@ class Planner:
             if not derived.done:
                 page = work.everybody_after(derived.reached, PEOPLE_AT_ONCE)
                 causes = dict.fromkeys(page, self._seen_from(now, REDERIVE, now))
-                people = self._people(work, causes, now)
-                parked = self._bring_in_line(work, people, now)
-                work.put_occasions(page, self._next_occasions(people, now, parked))
+                self._look_at(work, causes, now)
                 derived = replace(derived, reached=page[-1]) if page else replace(derived, reached=None, done=True)
             if derived != before:
                 work.put_derived(derived)
@@ -180,9 +176,7 @@ class Planner:
             page = work.parked_after(self._retried, PEOPLE_AT_ONCE)
             if page:
                 causes = dict.fromkeys((row.user_id for row in page), self._seen_from(now, PARKED, now))
-                people = self._people(work, causes, now)
-                parked = self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+                self._look_at(work, causes, now)
         self._retried, self._all_retried = (page[-1].user_id, False) if page else (None, True)
         return bool(page)
 
@@ -192,9 +186,7 @@ class Planner:
             asked = work.people_asked_again(PEOPLE_AT_ONCE)
             if asked:
                 causes = {user_id: self._seen_from(min(since, now), PARKED, now) for user_id, since in asked.items()}
-                people = self._people(work, causes, now)
-                parked = self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+                self._look_at(work, causes, now)
         return bool(asked)
 
     def forget_old(self, now: datetime) -> bool:
@@ -215,14 +207,18 @@ class Planner:
             if page:
                 # Oldest first, so that a person's first row here is their first of all.
                 causes = {row.user_id: Cause(SWEEP, LONG_AGO, row.occasion) for row in reversed(page)}
-                people = self._people(work, causes, now)
-                parked = self._bring_in_line(work, people, now)
-                work.put_occasions(list(causes), self._next_occasions(people, now, parked))
+                self._look_at(work, causes, now)
         return bool(page)
 
     def _seen_from(self, since: datetime, origin: Origin, now: datetime) -> Cause:
         """As far back as the planner knows what it planned: what is earlier may be archived, unless nobody has looked since."""
         return Cause(origin, since, max(since - self._reach, min(since, now - KEPT)).date())
+
+    def _look_at(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> None:
+        """Bring these people's messages in line, and note what comes next of each of them."""
+        people = self._people(work, causes, now)
+        outcome = self._bring_in_line(work, people, now)
+        work.put_occasions(list(causes), self._next_occasions(people, now, outcome))
 
     def _people(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> list[Person]:
         streams = readable(work.load_users, causes)
@@ -239,22 +235,24 @@ class Planner:
             for user_id, user, cause in known
         ]
 
-    def _bring_in_line(self, work: PlannerWork, people: Sequence[Person], now: datetime) -> frozenset[Pair]:
-        """The users and types whose own code failed."""
+    def _bring_in_line(self, work: PlannerWork, people: Sequence[Person], now: datetime) -> Outcome:
         outcome = bring_in_line(work, people, self._types, now, horizon(now))
-        if gone := [person.user_id for person in people if person.user.erased and person.user_id not in outcome.waiting]:
+        waiting = {user_id for user_id, _ in outcome.waiting}
+        if gone := [person.user_id for person in people if person.user.erased and person.user_id not in waiting]:
             work.forget(gone)
         if outcome.moved_by_tzdata:
             work.count_moved(TZDATA_VERSION, outcome.moved_by_tzdata)
-        return outcome.parked
+        return outcome
 
-    def _next_occasions(self, people: Sequence[Person], now: datetime, parked: frozenset[Pair]) -> list[NextOccasion]:
+    def _next_occasions(self, people: Sequence[Person], now: datetime, outcome: Outcome) -> list[NextOccasion]:
+        """Of the erased, what has the sweep of tomorrow look again: a message that was sent calls nobody."""
         last = horizon(now)
-        return [
+        waiting = [NextOccasion(user_id, message_type, last + A_DAY) for user_id, message_type in outcome.waiting]
+        return waiting + [
             NextOccasion(person.user_id, kind.name, found)
             for person in people
             for kind in person.takes
-            if (found := _next_occasion(person, kind, last, parked))
+            if (found := _next_occasion(person, kind, last, outcome.parked))
         ]
 
 

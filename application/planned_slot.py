@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.parked_types import ParkedTypes
+from application.parked_types import Pair, ParkedTypes
 from application.planner_ports import PlannedMessage
 from application.ports import Group, NewEvents, Origin, Stream
 from application.readable import kind_of
@@ -48,6 +48,11 @@ class Slot(Struct, frozen=True, kw_only=True):
         """Of all of them."""
         rows = list(self.rows.values())
         return rows[0].message_type if rows else self.wanted[0].message_type
+
+    @property
+    def pair(self) -> Pair:
+        """Whose they are, and of which type."""
+        return self.person.user_id, self.message_type
 
     @property
     def message_ids(self) -> list[UUID]:

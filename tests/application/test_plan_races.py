@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from application.plan_messages import Planner
-from application.planner_ports import PlannedMessage, PlannerWork
+from application.planner_ports import NextOccasion, PlannedMessage, PlannerWork
 from application.ports import Begin
 from domain.dispatch import DispatchRequested
 from domain.scheduled_message import MessageScheduled, SendRequested
@@ -24,6 +24,11 @@ MOVED = BirthdayChanged("1990-05-16")
 def planned(scene: Scene, life: Life) -> list[PlannedMessage]:
     with scene.begin() as work:
         return work.planned([life.user_id], date(2026, 1, 1))
+
+
+def occasions(scene: Scene, life: Life) -> list[NextOccasion]:
+    with scene.begin() as work:
+        return [row for row in work.occasions_until(date(2100, 1, 1), 10_000) if row.user_id == life.user_id]
 
 
 def messages_moved(scene: Scene) -> bool:
@@ -201,8 +206,7 @@ class TestErasure:
         life.plan(LATER)
         assert life.seen(BIRTHDAY) == "cancelled erased"
         assert planned(scene, life) == []
-        with scene.begin() as work:
-            assert life.user_id not in {row.user_id for row in work.occasions_until(date(2100, 1, 1), 10_000)}
+        assert occasions(scene, life) == []
 
     def test_what_is_being_sent_is_looked_at_again_and_then_forgotten(self, scene: Scene) -> None:
         life = ada(scene)
@@ -215,6 +219,20 @@ class TestErasure:
         life.plan(LATER)
         assert life.seen(BIRTHDAY) == "cancelled erased"
         assert planned(scene, life) == []
+
+    def test_whoever_is_sent_to_meanwhile_is_forgotten_by_the_sweep_of_the_next_day(self, scene: Scene) -> None:
+        life = ada(scene)
+        life.plan(EVE)
+        dispatch_id = life.becomes("claimed", BIRTHDAY, EVE)
+        life.say(UserErased(), at=LATER)
+        life.plan(LATER)
+        next_day = LATER + timedelta(days=1)
+        life.plan(next_day)
+        assert len(planned(scene, life)) == 1, "it may still fail, and be cancelled then"
+        life.comes_out("sent", BIRTHDAY, dispatch_id, next_day)
+        life.plan(next_day + timedelta(days=1))
+        assert life.story(BIRTHDAY)[-1] == "MessageSent"
+        assert (planned(scene, life), occasions(scene, life)) == ([], [])
 
     def test_an_old_doubt_is_cancelled_too(self, scene: Scene) -> None:
         life = ada(scene)
