@@ -1,5 +1,6 @@
 """Process manager: how do people's facts and the calendar become scheduled messages, exactly once?"""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -13,8 +14,8 @@ from application.calendar_rules import rules_of, to_derive
 from application.parked_types import Pair
 from application.planned_slot import LONG_AGO, Person
 from application.planner_ports import NextOccasion, PlannerWork
-from application.ports import Begin, Log, Origin, Recorded
-from application.readable import readable
+from application.ports import Begin, Deposed, Log, Origin, PositionLost, Recorded, StoreUnavailable
+from application.readable import kind_of, readable
 from domain import user as users
 from domain.delivery_policy import WINDOW
 from domain.event import Event
@@ -64,6 +65,8 @@ OUTCOMES: Final[frozenset[type[Event]]] = frozenset(
     {MessageFailed, MessageReleased, DoubtResolved, MessageCancelled, MessageExpired, MessageAbandoned, DeliveryInDoubt}
 )
 """After which a message is no longer in a worker's hands, or its year is free again."""
+
+log: Final = logging.getLogger(__name__)
 
 
 def horizon(now: datetime) -> date:
@@ -181,9 +184,28 @@ class Planner:
         return bool(page)
 
     def retry_asked(self, now: datetime) -> bool:
-        """Look at those again whom an operator wants looked at: what could not be read, or a type that failed."""
+        """Look at those again whom an operator wants looked at: what could not be read, or a type that failed.
+
+        Where that fails on one of them, they are looked at one by one, and that one is left alone as before.
+        """
+        failed = ""
+        for limit in (PEOPLE_AT_ONCE, 1):
+            try:
+                found = self._look_again(now, limit)
+            except (Deposed, PositionLost, StoreUnavailable):
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it holds, it would come again with every page
+                failed = kind_of(error)
+            else:
+                return found or limit == 1  # then there are others
         with self._begin() as work:
-            asked = work.people_asked_again(PEOPLE_AT_ONCE)
+            work.ask_no_more(1)
+        log.error("someone who was left alone, and asked for again, is left alone: %s", failed)
+        return True
+
+    def _look_again(self, now: datetime, limit: int) -> bool:
+        with self._begin() as work:
+            asked = work.people_asked_again(limit)
             if asked:
                 causes = {user_id: self._seen_from(min(since, now), PARKED, now) for user_id, since in asked.items()}
                 self._look_at(work, causes, now)
@@ -211,8 +233,8 @@ class Planner:
         return bool(page)
 
     def _seen_from(self, since: datetime, origin: Origin, now: datetime) -> Cause:
-        """As far back as the planner knows what it planned: what is earlier may be archived, unless nobody has looked since."""
-        return Cause(origin, since, max(since - self._reach, min(since, now - KEPT)).date())
+        """As far back as the planner knows what it planned: what is earlier may be archived."""
+        return Cause(origin, since, max(since - self._reach, now - KEPT).date())
 
     def _look_at(self, work: PlannerWork, causes: Mapping[UUID, Cause], now: datetime) -> None:
         """Bring these people's messages in line, and note what comes next of each of them."""
@@ -266,5 +288,5 @@ def _next_occasion(person: Person, kind: MessageType, last: date, parked: frozen
         return last + A_DAY
 
 
-def _because(log: Log, event: Recorded[Event]) -> Origin:
-    return Origin(PLANNER, event.origin.correlation_id, f"{log}:{event.position}")
+def _because(of: Log, event: Recorded[Event]) -> Origin:
+    return Origin(PLANNER, event.origin.correlation_id, f"{of}:{event.position}")

@@ -95,7 +95,13 @@ class PlannerWork(Work, Protocol):
         """Replace all parked types of these users by `rows`."""
 
     def people_asked_again(self, limit: int) -> dict[UUID, datetime]:
-        """Users left alone whom somebody wants looked at again, and since when they were; each is told once."""
+        """Users left alone whom somebody wants looked at again, and since when they were; each is told once.
+
+        By up to `limit` of the events and types that were left alone, always in the same order.
+        """
+
+    def ask_no_more(self, limit: int) -> None:
+        """Whom `people_asked_again` would tell of stays left alone, until somebody asks once more."""
 
     def derived(self) -> Derived | None:
         """What its tables were last derived from; None before anything was."""

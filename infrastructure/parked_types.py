@@ -16,20 +16,24 @@ DROP: Final = "DELETE FROM parked_types WHERE user_id = ANY(%b)"
 PUT: Final = """
     INSERT INTO parked_types (user_id, message_type, first, error, at)
     SELECT *, %b::timestamptz FROM unnest(%b::uuid[], %b::text[], %b::date[], %b::text[])"""
-ASKED_AGAIN: Final = """
-    WITH events AS (
-        DELETE FROM parked_events WHERE (follower, log, position) IN (
-            SELECT follower, log, position FROM parked_events WHERE follower = %b AND again LIMIT %b)
-        RETURNING log, position),
-    types AS (
-        UPDATE parked_types SET again = false WHERE user_id IN (SELECT user_id FROM parked_types WHERE again LIMIT %b)
-        RETURNING user_id, at)
+EVENTS_ASKED: Final = """
+    (follower, log, position) IN (
+        SELECT follower, log, position FROM parked_events WHERE follower = %b AND again ORDER BY log, position LIMIT %b)"""
+TYPES_ASKED: Final = """
+    user_id IN (
+        SELECT user_id FROM parked_types WHERE again ORDER BY user_id LIMIT %b - (SELECT count(*) FROM events))"""
+ASKED_AGAIN: Final = f"""
+    WITH events AS (DELETE FROM parked_events WHERE {EVENTS_ASKED} RETURNING log, position),
+    types AS (UPDATE parked_types SET again = false WHERE {TYPES_ASKED} RETURNING user_id, at)
     SELECT user_id, min(since) FROM (
         SELECT user_id, at AS since FROM types
         UNION ALL SELECT originator_id, recorded_at FROM events JOIN users ON notification_id = position WHERE log = 'users'
         UNION ALL SELECT user_id, recorded_at FROM events JOIN messages ON notification_id = position
             JOIN planned ON message_id = originator_id WHERE log = 'messages') AS asked
     GROUP BY user_id"""
+ASK_NO_MORE: Final = f"""
+    WITH events AS (UPDATE parked_events SET again = false WHERE {EVENTS_ASKED} RETURNING 1)
+    UPDATE parked_types SET again = false WHERE {TYPES_ASKED}"""
 
 
 class ParkedTypeWork(PostgresWork):
@@ -57,3 +61,6 @@ class ParkedTypeWork(PostgresWork):
     def people_asked_again(self, limit: int) -> dict[UUID, datetime]:
         self.cursor.execute(ASKED_AGAIN, (self._follower, limit, limit), prepare=True)
         return dict(self.cursor.fetchall())
+
+    def ask_no_more(self, limit: int) -> None:
+        self.cursor.execute(ASK_NO_MORE, (self._follower, limit, limit), prepare=True)

@@ -98,6 +98,12 @@ class FakePlannerWork(FakeDispatcherWork):
             del self._tables.again[user_id]
         return asked
 
+    def ask_no_more(self, limit: int) -> None:
+        types = {row.user_id for row in self._tables.parked}
+        for user_id in self.people_asked_again(limit):
+            if user_id not in types:
+                self.park("users", user_id, "asked")
+
     def derived(self) -> Derived | None:
         return self._tables.derived
 

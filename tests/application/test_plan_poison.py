@@ -1,12 +1,16 @@
 """What one person's facts break, does the planner leave alone, show, and plan everybody else?"""
 
-from datetime import date, time, timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from application.plan_messages import Planner
+from application.planner_ports import PlannerWork
+from application.ports import Appended, Begin, Group, Origin
 from domain.message_type import MessageTypes
 from domain.message_types.birthday import BIRTHDAY as BIRTHDAY_TYPE
 from domain.user import BirthdayChanged, TimezoneChanged, UserErased
@@ -122,6 +126,43 @@ def test_what_the_calendar_cannot_reckon_is_parked_as_a_type_that_fails(scene: S
     lost.say(TimezoneChanged("Europe/London"), at=LATER)
     bob.plan(LATER)
     assert lost.seen(BIRTHDAY) == "scheduled"
+
+
+def failing_on(life: Life) -> Begin[PlannerWork]:
+    """Whatever is appended of this person's birthday fails, and with it the transaction."""
+
+    @contextmanager
+    def opened() -> Iterator[PlannerWork]:
+        with life.scene.begin() as work:
+            append = work.append
+
+            def picky(groups: Sequence[Group], origin: Origin, now: datetime) -> Appended:
+                if any(new.stream_id == life.id_of(BIRTHDAY) for group in groups for new in group.appends):
+                    raise OverflowError
+                return append(groups, origin, now)
+
+            work.append = picky  # type: ignore[method-assign]
+            yield work
+
+    return opened
+
+
+def test_of_those_asked_for_again_one_who_fails_holds_up_nobody_else(scene: Scene) -> None:
+    lives = [ada(scene) for _ in range(3)]
+    for life in lives:
+        scene.breaks("users", life.user_id, EVE)
+    lives[0].plan(EVE)
+    for life in lives:
+        scene.mends("users", life.user_id)
+    scene.asks_again(EVE)
+    lives[0].plan(LATER, failing_on(lives[1]))
+    assert [life.seen(BIRTHDAY) for life in lives] == ["scheduled", "nothing", "scheduled"]
+    assert ("users", lives[1].user_id) in scene.left_alone()
+    with scene.begin() as work:
+        assert not work.todo(BIRTHDAY).asked_again, "it is not tried for ever"
+    scene.asks_again(EVE)
+    lives[0].plan(LATER)
+    assert lives[1].seen(BIRTHDAY) == "scheduled"
 
 
 def test_a_type_is_asked_again_when_an_operator_says_so(scene: Scene) -> None:

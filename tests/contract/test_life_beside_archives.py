@@ -120,6 +120,38 @@ def test_a_type_that_may_be_years_late_does_not_lead_the_planner_there(store: Po
     assert rows(store, "SELECT position FROM positions WHERE follower = 'planner' AND log = 'users'") == [(2,)]
 
 
+def test_whoever_can_be_read_again_is_planned_no_further_back_than_months_are_kept(
+    store: PostgresEventStore, tmp_path: Path
+) -> None:
+    planner = Planner(lambda: begin_work(store, PostgresPlannerWork, "planner", None), registry())
+    ada = uuid4()
+    store.append([of_user(ada, 0, replace(registered(None), birthday="1990-05-15", first_occasion=date(2027, 1, 1)))], CLI, NOW)
+    while planner.step(NOW):
+        pass
+    store.append([Group((NewEvents("messages", message_id(ada, "BIRTHDAY", DAYS[0]), 1, (EXPIRED,)),))], CLI, NOW)
+    with store.database.connect() as connection:
+        ensure_partitions(connection, LONG_AFTER.date() - timedelta(days=400), LONG_AFTER.date() + timedelta(days=40))
+    while planner.step(LONG_AFTER):
+        pass
+    told(store)
+    assert retained(store, tmp_path).status == "dropped"
+    with store.database.connect() as connection:
+        connection.execute("UPDATE users SET topic = topic || '.of.a.newer.program'")
+        store.append([of_user(ada, 1, BirthdayChanged(birthday="1990-05-16"))], CLI, LONG_AFTER)
+        while planner.step(LONG_AFTER):
+            pass
+        assert rows(store, "SELECT position FROM parked_events WHERE follower = 'planner'") == [(1,)]
+        connection.execute("UPDATE users SET topic = replace(topic, '.of.a.newer.program', '')")
+        connection.execute("UPDATE parked_events SET again = true")
+    while planner.step(LONG_AFTER):
+        pass
+    assert rows(store, "SELECT count(*) FROM parked_events") == [(0,)]
+    this_year = message_id(ada, "BIRTHDAY", date(2028, 5, 16))
+    state = store.load_messages([this_year])[this_year].state
+    assert state
+    assert state.status == "expired"
+
+
 def test_a_redrive_of_the_same_year_is_not_barred_by_what_the_planner_has_forgotten(
     store: PostgresEventStore, tmp_path: Path
 ) -> None:

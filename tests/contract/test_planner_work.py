@@ -86,6 +86,19 @@ def test_one_look_tells_what_there_is_to_do(scene: Scene) -> None:
     assert todo() == replace(seen, occasions=True, messages_moved=True)
 
 
+def test_who_is_asked_for_no_more_stays_left_alone(scene: Scene) -> None:
+    with scene.begin() as work:
+        people = sorted(uuid4() for _ in range(3))
+        work.put_parked(people, [ParkedType(user_id, "BIRTHDAY", JUNE, "ValueError") for user_id in people], EVE)
+    scene.asks_again(EVE)
+    with scene.begin() as work:
+        work.ask_no_more(1)
+        assert work.people_asked_again(1) == {people[1]: EVE}
+        assert work.people_asked_again(10) == {people[2]: EVE}
+        assert [row.user_id for row in work.parked(people)] == people
+        assert not work.todo(JUNE).asked_again
+
+
 def test_planned_rows_are_found_by_person_and_date(begin: Begin[PlannerWork]) -> None:
     ada_id, bob, stranger = uuid4(), uuid4(), uuid4()
     put(begin, row(ada_id, MAY), row(ada_id, JUNE), row(bob, MAY), row(stranger, JUNE))
