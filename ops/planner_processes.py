@@ -10,7 +10,8 @@ from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
-from threading import local
+from multiprocessing.process import BaseProcess
+from threading import Timer, local
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
@@ -37,8 +38,10 @@ MOST_PROCESSES: Final = 4
 """Pages are committed one after another, and that is half of what one takes."""
 PAGES_A_STEP: Final = 50
 IDLE_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 30.0
+"""So long no page ends only where a process stands still: for its turn, or a lock, none waits as long."""
 ALONE_SECONDS: Final = 60.0
-"""So long the planner goes on alone after one of them has died: what ended it, a want of memory say, may end the next."""
+"""So long the planner goes on alone after one has died or stood still: what ended it, a want of memory say, may end the next."""
 
 log = structlog.get_logger()
 _here: Final = local()  # what a process beside the planner has at hand
@@ -51,9 +54,16 @@ class PageFailed(Exception):
 class PlannerProcesses:
     """They are there while they are needed. What they do is what the planner does, page by page, in the log's order."""
 
-    def __init__(self, parts: Parts, guard: Callable[[], Leadership | None], processes: int | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        guard: Callable[[], Leadership | None],
+        processes: int | None = None,
+        *,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         """Unless told a number: one for each core, four at most, and half as many while messages are sent."""
-        self._parts, self._guard, self._told = parts, guard, processes
+        self._parts, self._guard, self._told, self._silent_seconds = parts, guard, processes, silent_seconds
         self._number = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
         self._calm = Calm(parts.database)
         self._pool: ProcessPoolExecutor | None = None
@@ -110,27 +120,42 @@ class PlannerProcesses:
         ]
 
     def _plan(self, pool: ProcessPoolExecutor, pages: Sequence[Page], hands: int) -> None:
+        """Of those begun, the first is the first to end."""
         leadership, waiting = self._guard(), deque[Future[None]]()
         try:
             for page in pages:
                 if len(waiting) == hands:
-                    waiting.popleft().result()
+                    waiting.popleft().result(self._silent_seconds)
                 waiting.append(pool.submit(_plan, page, leadership))
             while waiting:
-                waiting.popleft().result()
-        except BrokenProcessPool as error:
-            self._end()
-            self._alone_until = monotonic() + ALONE_SECONDS
-            raise PageFailed("a process beside the planner has died") from error
+                waiting.popleft().result(self._silent_seconds)
+        except (BrokenProcessPool, TimeoutError) as error:
+            self._go_alone()
+            raise PageFailed("a process beside the planner has died, or stood still") from error
         finally:
             for left in waiting:
                 left.cancel()
-            wait(waiting)
+            if wait(waiting, self._silent_seconds).not_done:
+                self._go_alone()
 
-    def _end(self) -> None:
+    def _go_alone(self) -> None:
+        self._alone_until = monotonic() + ALONE_SECONDS
+        self._end(0.0)
+
+    def _end(self, patience_seconds: float | None = None) -> None:
+        """They end by themselves, but for one that stands still: it would be waited for for ever."""
         if self._pool:
+            patience = self._silent_seconds if patience_seconds is None else patience_seconds
+            killing = Timer(patience, _kill, (list(self._pool._processes.values()),))  # noqa: SLF001  public from 3.14 on
+            killing.start()
             self._pool.shutdown(cancel_futures=True)
+            killing.cancel()
             self._pool = None
+
+
+def _kill(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def _begin(settings: Settings, installation: Installation) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
 import pytest
 
+from infrastructure.event_log import TABLES
 from ops import planner_processes
 from ops.at_hand import at_hand
 from ops.bench.people import crowd, register
@@ -19,6 +21,10 @@ from ops.wiring import Parts, planner
 
 PEOPLE = 6_500
 ZONES = ("Asia/Tokyo", "Europe/Berlin")
+ENOUGH_SECONDS = 20
+AT_WORK = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'ninebell planner page' AND xact_start IS NOT NULL AND datname = current_database()"""
 
 
 @pytest.fixture
@@ -38,6 +44,19 @@ def start(processes: PlannerProcesses) -> None:
     processes.start()
     while not processes.started:
         time.sleep(0.01)
+
+
+def until_all_have_a_page(parts: Parts) -> None:
+    with parts.database.cursor() as cursor:
+        while cursor.execute(AT_WORK).fetchall() != [(2,)]:
+            time.sleep(0.001)
+
+
+def standing_still() -> BaseProcess:
+    """One of them, from now on."""
+    frozen = active_children()[0]
+    os.kill(frozen.pid or 0, signal.SIGSTOP)
+    return frozen
 
 
 def assert_planned_once(parts: Parts) -> None:
@@ -78,6 +97,40 @@ def test_one_that_is_killed_takes_nothing_with_it(parts: Parts) -> None:
         while going_on.step(parts.clock.now()):
             pass
         assert_planned_once(parts)
+
+
+def test_one_that_stands_still_is_ended_and_the_planner_goes_on_alone(parts: Parts) -> None:
+    with PlannerProcesses(parts, lambda: None, processes=2, silent_seconds=1) as processes, ThreadPoolExecutor(1) as beside:
+        start(processes)
+        with parts.database.transaction() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            TABLES["messages"].lock(cursor)
+            planning = beside.submit(processes.ahead, PEOPLE, parts.clock.now())
+            until_all_have_a_page(parts)
+            frozen = standing_still()
+        try:
+            with pytest.raises(PageFailed):
+                planning.result(ENOUGH_SECONDS)
+        finally:
+            frozen.kill()
+        assert not processes.ahead(PEOPLE, parts.clock.now())
+        assert not active_children()
+        going_on = planner(parts, lambda: None, processes.ahead)
+        while going_on.step(parts.clock.now()):
+            pass
+        assert_planned_once(parts)
+
+
+def test_one_that_stands_still_does_not_keep_the_planner_from_ending(parts: Parts) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        processes = PlannerProcesses(parts, lambda: None, processes=2, silent_seconds=1)
+        start(processes)
+        frozen = standing_still()
+        try:
+            beside.submit(processes.__exit__, None, None, None).result(ENOUGH_SECONDS)
+            assert not active_children()
+        finally:
+            frozen.kill()
 
 
 def test_they_are_let_go_when_nothing_is_left_to_do(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
