@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import sql
 
+from application.reschedule_message import FARTHEST
 from domain.message_id import date_bounds
 from domain.scheduled_message import Reason, Status
 from domain.timezones import canonical
@@ -17,8 +18,8 @@ from projections.projection import Cursor
 NONE: Final = (UUID(int=0), UUID(int=0))
 """Bounds between which no ID lies."""
 
-YEARS: Final = (1970, 9998)
-"""Of which an ID can have the dates, and the days after them."""
+YEARS: Final = (1970, 9997)
+"""Of which an ID can have the dates, and those that FARTHEST leads to."""
 BAD_ENDS: Final = frozenset[Status](("cancelled", "expired", "abandoned", "in_doubt"))
 """Few messages are in these, and an index leads to them."""
 
@@ -84,9 +85,10 @@ def condition(cursor: Cursor, asked: Asked, after: ByDueInstant | None = None) -
         conditions.append(sql.SQL("(due_at, id) > (%s, %s)"))
         arguments += [after.due_at, after.message_id]
     if asked.due_before and YEARS[0] <= asked.due_before.year <= YEARS[1]:
-        # Nothing falls due a day before its date, by which the partitions stand; given up and begun again, it may long after.
+        # The partitions stand by date. Nothing falls due further ahead of its date than an operator may move it; given up and
+        # begun again, it may long after.
         conditions.append(sql.SQL("id < %s"))
-        latest = (asked.due_before.astimezone(UTC) + timedelta(days=1)).date()
+        latest = (asked.due_before.astimezone(UTC) + FARTHEST).date()
         arguments.append(date_bounds(latest, latest)[1])
     if asked.status:
         # No index knows the status, but the totals know the dates between which there is any such message.
