@@ -15,7 +15,7 @@ from application.audit_messages import Difference, differing
 from domain.message_id import month_bounds
 from domain.scheduled_message import PENDING, Status
 from infrastructure.archived_sums import archived_transitions
-from infrastructure.audit_streams import STREAMS, WORDS, Counted, census, days_of, on_day, transitions_in
+from infrastructure.audit_streams import STREAMS, Counted, ask, census, days_of, on_day, transitions_in
 from infrastructure.database import Row
 from infrastructure.partitions import months_made
 from projections import analytics_view, message_log, messages_by_timezone
@@ -139,15 +139,14 @@ class ReadModels:
         return dict(self._cursor.execute(query.format(rows=shown.rows(day))).fetchall())
 
     def _with_examples(self, shown: _Shown, different: Sequence[Difference], day: date, read: int) -> list[Difference]:
-        self._cursor.execute(
-            sql.SQL(EXAMPLES).format(
-                **WORDS,
-                table=sql.Identifier("messages"),
-                which=_as_of(day, read),
-                statuses=sql.Literal(list(shown.shown_as)),
-                shown_as=sql.Literal(list(shown.shown_as.values())),
-                rows=shown.rows(day),
-            )
+        ask(
+            self._cursor,
+            EXAMPLES,
+            table=sql.Identifier("messages"),
+            which=_as_of(day, read),
+            statuses=sql.Literal(list(shown.shown_as)),
+            shown_as=sql.Literal(list(shown.shown_as.values())),
+            rows=shown.rows(day),
         )
         apart = self._cursor.fetchall()
         return [replace(one, examples=tuple(islice(_apart_in(one.status, apart), EXAMPLES_EACH))) for one in different]

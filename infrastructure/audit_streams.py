@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from msgspec import Struct
 from psycopg import Cursor, sql
 
@@ -38,8 +39,16 @@ WORDS: Final[dict[str, sql.Composable]] = {
     ),
 }
 
+# What an event says. All have a type: one without could not be read.
+TOLD: Final = sql.SQL(
+    "jsonb_to_record(convert_from(state, 'utf8')::jsonb -> 'event')"
+    " AS told (timezone text, message_type text, due_at timestamptz, sent_at timestamptz, outcome text)"
+)
+TOLD_IF_READABLE: Final = sql.SQL("event_told(state) AS told")
+UNREADABLE: Final = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
+
 # A row a stream: does it begin by being scheduled, is no version missing, was it sent once at most, and where does the last
-# of its events lead that leads anywhere.
+# of its events lead that leads anywhere, if that can be read.
 STREAMS: Final = """
 WITH ends AS (
     SELECT originator_id AS id,
@@ -53,9 +62,8 @@ WITH ends AS (
 ), streams AS (
     SELECT id, begun, whole, once, topic, at, status, timezone, message_type,
         coalesce(topic = {sent} AND sent_at - due_at >= {its_minute}, false) AS late
-    FROM ends CROSS JOIN jsonb_to_record(convert_from(state, 'utf8')::jsonb -> 'event')
-        AS told (timezone text, message_type text, due_at timestamptz, sent_at timestamptz, outcome text)
-    LEFT JOIN {leads} ON name = CASE topic WHEN {resolved} THEN topic || ' ' || outcome ELSE topic END
+    FROM ends CROSS JOIN {told}
+    LEFT JOIN {leads} ON message_type <> '' AND name = CASE topic WHEN {resolved} THEN topic || ' ' || outcome ELSE topic END
 ) """
 CENSUS: Final = (
     STREAMS
@@ -67,7 +75,7 @@ FROM streams GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8,
 
 TRANSITIONS: Final = """
 SELECT (recorded_at AT TIME ZONE 'UTC')::date, status, count(*) FROM {table} JOIN {leads} ON name = CASE topic
-    WHEN {resolved} THEN topic || ' ' || (convert_from(state, 'utf8')::jsonb #>> '{{event,outcome}}') ELSE topic END
+    WHEN {resolved} THEN topic || ' ' || (SELECT outcome FROM {told}) ELSE topic END
 WHERE notification_id <= {read} GROUP BY 1, 2"""
 IN_STATUSES: Final = STREAMS + "SELECT id FROM streams WHERE status = ANY({statuses}) ORDER BY id LIMIT {limit}"
 
@@ -81,7 +89,7 @@ class Counted(Struct, frozen=True):
     once: bool
     status: Status | None
     unknown: str | None  # the name of the last event, where the status is not known
-    timezone: str  # as the last event spells it
+    timezone: str  # as the last event spells it; empty, as the type is, where it can't be read
     message_type: str
     late: bool
     streams: int
@@ -95,21 +103,30 @@ class Counted(Struct, frozen=True):
 
 def census(cursor: Cursor[Row], which: sql.Composable, table: str = "messages") -> Iterator[Counted]:
     """The streams of which these events are the whole, as far as the condition goes."""
-    cursor.execute(sql.SQL(CENSUS).format(**WORDS, which=which, table=sql.Identifier(table)))
+    ask(cursor, CENSUS, which=which, table=sql.Identifier(table))
     return (Counted(*row) for row in cursor)
 
 
 def transitions_in(cursor: Cursor[Row], table: sql.Identifier, read: int) -> Counter[tuple[date, str]]:
     """How many events up to a position led into each status, by the UTC day on which they were recorded."""
-    cursor.execute(sql.SQL(TRANSITIONS).format(**WORDS, table=table, read=sql.Literal(read)))
+    ask(cursor, TRANSITIONS, table=table, read=sql.Literal(read))
     return Counter({(day, status): messages for day, status, messages in cursor})
 
 
 def in_statuses(cursor: Cursor[Row], which: sql.Composable, statuses: Collection[str], limit: int) -> list[UUID]:
     """Some of the streams that stand in one of these."""
     words = {"which": which, "statuses": sql.Literal(list(statuses)), "limit": sql.Literal(limit)}
-    cursor.execute(sql.SQL(IN_STATUSES).format(**WORDS, **words, table=sql.Identifier("messages")))
+    ask(cursor, IN_STATUSES, **words, table=sql.Identifier("messages"))
     return [message_id for (message_id,) in cursor]
+
+
+def ask(cursor: Cursor[Row], query: str, **words: sql.Composable) -> None:
+    """Run a query that has {told} in it; where an event can't be read, once more so that it is told from the others."""
+    try:
+        with cursor.connection.transaction():
+            cursor.execute(sql.SQL(query).format(**WORDS, **words, told=TOLD))
+    except UNREADABLE:
+        cursor.execute(sql.SQL(query).format(**WORDS, **words, told=TOLD_IF_READABLE))
 
 
 def day_of(date_of_id: str) -> date | None:

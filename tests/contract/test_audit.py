@@ -24,7 +24,7 @@ from infrastructure.notifications import Announcer
 from infrastructure.partitions import ensure_partitions
 from infrastructure.schema import migrate
 from projections.message_log import MESSAGE_LOG
-from tests.contract.test_projector import drain, prepared, tell
+from tests.contract.test_projector import NOW, drain, prepared, tell
 from tests.domain.message_stories import (
     DISPATCH,
     DUE,
@@ -177,6 +177,14 @@ def test_an_audit_of_some_days_is_of_these_alone(store: PostgresEventStore) -> N
 
 
 SENT_ID, CANCELLED_ID = of(1)[0], of(2)[0]
+UNREADABLE = {
+    "no JSON": "'{'",
+    "no UTF-8": r"'\xff'",
+    "no event": "'{}'",
+    "without an instant": """'{"event": {"message_type": "BIRTHDAY", "timezone": "Europe/London", "due_at": "never"}}'""",
+    "nested without end": "convert_to(repeat('[', 1000000), 'utf8')",
+}
+"""What may stand where an event's bytes were."""
 DAMAGES = {
     "row lost": (
         "DELETE FROM message_log WHERE status = 'sent'",
@@ -218,6 +226,13 @@ DAMAGES = {
         "UPDATE messages SET topic = 'message.sung.v1' WHERE originator_version = 3",
         "2027-05-15: messages of which nobody can say where they stand (message.sung.v1): 1",
     ),
+    **{
+        f"event that is {what}": (
+            f"UPDATE messages SET state = {state} WHERE originator_version = 3",
+            f"2027-05-15: messages of which nobody can say where they stand (message.sent.v1): 1 (such as {SENT_ID})",
+        )
+        for what, state in UNREADABLE.items()
+    },
     "foreign stream": (
         "INSERT INTO messages VALUES (gen_random_uuid(), 1, 'message.scheduled.v1', '{}', 99, now())",
         "streams under an ID that is no message's: 1",
@@ -237,6 +252,16 @@ def test_damage_unbalances_the_audit_and_is_named(store: PostgresEventStore, dam
     found = audit(store)
     assert not found.balanced
     assert any(difference.startswith(named) for difference in found.differences), found.differences
+
+
+@pytest.mark.parametrize("state", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_doubts_end_that_cant_be_read_is_missed_where_transitions_are_counted(store: PostgresEventStore, state: str) -> None:
+    tell(store, "messages", of(1, *STORIES["not sent after all"][0], replace(REQUESTED, attempt=2)))
+    show(store)
+    assert audit(store).balanced
+    with store.database.cursor() as cursor:
+        cursor.execute(f"UPDATE messages SET state = {state} WHERE topic = 'message.doubt_resolved.v1'".encode())
+    assert audit(store).differences == [f"{NOW.date()}: the events say 0 retrying, analytics_view 1"]
 
 
 def test_a_month_that_nobody_made_is_audited_all_the_same(store: PostgresEventStore) -> None:

@@ -10,7 +10,7 @@ from domain.event import Event
 from infrastructure.audit_read_models import AUDITED
 from infrastructure.auditor import AGAIN, EVERY, PUT_OFF, Auditor
 from infrastructure.event_store import PostgresEventStore
-from tests.contract.test_audit import DAYS, of, show
+from tests.contract.test_audit import DAYS, UNREADABLE, of, show
 from tests.contract.test_projector import drain, prepared, tell
 from tests.domain.message_stories import HISTORIES, IN_DOUBT, REQUESTED, SCHEDULED, SENT
 from tests.store_stage import CLI, of_message
@@ -94,8 +94,9 @@ def test_a_round_looks_again_at_the_days_that_changed_and_at_some_that_did_not(s
         ("DELETE FROM messages WHERE topic = 'message.send_requested.v1'", 1),
         ("UPDATE message_log SET status = 'expired' WHERE status = 'sent'", 2),
         ("UPDATE messages SET topic = 'message.sung.v1' WHERE topic = 'message.sent.v1'", 3),
+        *((f"UPDATE messages SET state = {state} WHERE topic = 'message.sent.v1'", 3) for state in UNREADABLE.values()),
     ],
-    ids=["history with a gap", "read model", "unknown event"],
+    ids=["history with a gap", "read model", "unknown event", *UNREADABLE],
 )
 def test_what_was_damaged_at_rest_is_found(store: PostgresEventStore, damage: str, messages: int) -> None:
     tell(store, "messages", of(1, *HISTORIES["sent"]), of(2, SCHEDULED))
