@@ -12,6 +12,7 @@ from infrastructure.calm import Calm
 from infrastructure.filling import Stopped, Told
 from infrastructure.projector import NewerTables, Projector
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere
+from infrastructure.read_model_sides import NEXT
 from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from ops.running import Pause, Stop
 from ops.wiring import Parts, rebuild_of
@@ -94,6 +95,7 @@ def _build_wanted(parts: Parts, name: str, wanted: PostgresWantedRebuilds, stop:
             work.build(parts.clock.now())
             work.swap()
         except (ArchiveDamaged, NotThere) as error:
+            work.drop(NEXT)  # first: what stands there keeps everybody from asking again
             wanted.refuse(name, str(error))
             log.warning("rebuild_refused", read_model=name, said=str(error))
         else:

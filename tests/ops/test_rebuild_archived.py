@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from infrastructure.wanted_rebuilds import PostgresWantedRebuilds
 from ops.at_hand import at_hand
 from ops.settings import read_settings
+from tests.contract.test_projector import NOW
 from tests.ops.test_retain_command import MONTH, NEXT, long_ago, run
+from tests.ops.test_wanted_rebuilds import the_role
+from tests.servers import wait_until
 
 __all__ = ["long_ago", "run"]
 
@@ -60,3 +64,36 @@ def test_a_month_that_is_archived_meanwhile_is_not_listed_again(run, long_ago):
     assert run("projections", "rebuild", "message_log")[0] == 0
     assert json.loads(run("messages", "list", "--json")[1])["items"] == []
     assert run("projections", "verify", "message_log")[0] == 0
+
+
+def built(wanted):
+    """Whether what is asked for now is built, rather than refused once more."""
+    assert wanted.want("message_log", "key:default", NOW)
+    wait_until(lambda: all(one.state == "refused" for one in wanted.all()), None, "the rebuild")
+    return not wanted.all()
+
+
+def test_what_a_damaged_file_stopped_is_taken_and_built_once_the_file_is_mended(run, archived):
+    before = rows("message_totals")
+    [file] = archived.glob("messages_*.gz")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20] + bytes(20))
+    with at_hand(read_settings(), "test") as parts, the_role(parts) as wanted:
+        assert not built(wanted)
+        assert "is damaged: its SHA-256 is" in wanted.all()[0].why
+        assert parts.followers.beside() == []
+        file.write_bytes(whole)
+        assert built(wanted)
+    assert rows("message_totals") == before
+
+
+def test_what_a_restored_month_stopped_is_taken_and_built_anew(run, archived):
+    with at_hand(read_settings(), "test") as parts:
+        assert PostgresWantedRebuilds(parts.database).want("message_log", "key:default", NOW)
+        assert run("projections", "rebuild", "message_log", "--no-swap")[0] == 0
+        assert run("restore", MONTH)[0] == 0
+        with the_role(parts) as wanted:
+            wait_until(lambda: wanted.all()[0].state == "refused", None, "the refusal")
+            assert "was restored since message_log was begun" in wanted.all()[0].why
+            assert built(wanted)
+    assert len(json.loads(run("messages", "list", "--json")[1])["items"]) == 1
