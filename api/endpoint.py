@@ -23,7 +23,7 @@ from api import position_wire
 from api.problems import BodyTooLarge, Lagging, Truncated, WrongMediaType
 from api.request_wire import NoParameters, decode_query
 from api.service import Service
-from application.ports import Origin, Position
+from application.ports import Log, Origin, Position
 from projections.projection import Projection
 
 Q = TypeVar("Q", bound=Struct)
@@ -64,10 +64,10 @@ class Call(Struct, Generic[Q], frozen=True, kw_only=True):
         if self.position and not service.followers.wait_for(read_model, self.position, service.wait_seconds):
             raise Lagging
 
-    def wait_for_logs(self) -> None:
-        """The same for what reads the events themselves. Raises Lagging, StoreUnavailable."""
+    def wait_for_log(self, log: Log) -> None:
+        """The same for what reads a log's events themselves. Raises Lagging, StoreUnavailable."""
         service = self.service
-        if self.position and not service.followers.wait_for_logs(self.position, service.wait_seconds):
+        if self.position and not service.followers.wait_for_log(log, self.position, service.wait_seconds):
             raise Lagging
 
 

@@ -80,7 +80,7 @@ def get_message(call: Call[AtThatTime]) -> Response:
 
 
 def _message_as_of(call: Call[AtThatTime], moment: Moment) -> Response:
-    call.wait_for_logs()
+    call.wait_for_log("messages")
     history = call.service.store.history("messages", call.id)
     if not history:
         raise MessageUnknown
@@ -92,7 +92,7 @@ def _message_as_of(call: Call[AtThatTime], moment: Moment) -> Response:
 
 def list_message_events(call: Call[Paging]) -> Response:
     """What happened to a message, oldest first."""
-    call.wait_for_logs()
+    call.wait_for_log("messages")
     history = call.service.store.history("messages", call.id)
     if not history:
         raise MessageUnknown

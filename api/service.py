@@ -14,7 +14,7 @@ from application.channel_plan import ChannelPlan
 from application.edit_templates import EditTemplates
 from application.import_users import Staging
 from application.planner_ports import PlannerWork
-from application.ports import Begin, Clock, EventStore, Origin, Position
+from application.ports import Begin, Clock, EventStore, Log, Origin, Position
 from application.rebuild_read_model import WantedRebuilds
 from domain.message_type import MessageTypes
 from projections.projection import Cursor, Projection, Sealer
@@ -31,8 +31,10 @@ class Followers(Protocol):
     def wait_for(self, read_model: Projection, position: Position, timeout_seconds: float) -> bool:
         """Whether the read model has seen these positions within the time. Raises StoreUnavailable."""
 
-    def wait_for_logs(self, position: Position, timeout_seconds: float) -> bool:
-        """Whether the logs reach these positions within the time: those of a replica come later. Raises StoreUnavailable."""
+    def wait_for_log(self, log: Log, position: Position, timeout_seconds: float) -> bool:
+        """Whether what reads a log's events sees these positions within the time: on a replica it does later, and of messages
+        once the planner was told. Raises StoreUnavailable.
+        """
 
 
 class Measure(Protocol):

@@ -112,7 +112,7 @@ def get_user(call: Call[AtThatTime]) -> Response:
 
 def _user_as_of(call: Call[AtThatTime], moment: Moment) -> Response:
     """Whoever was erased is gone from the past, too: nobody can tell what it said of them."""
-    call.wait_for_logs()
+    call.wait_for_log("users")
     history = call.service.store.history("users", call.id)
     _reachable(_folded(history))
     return answer(user_shown(call.id, _reachable(_folded(as_of(history, moment))), history[0].at))
@@ -139,7 +139,7 @@ def list_upcoming(call: Call[ListUpcoming]) -> Response:
 
 def list_user_events(call: Call[Paging]) -> Response:
     """What happened to a person, oldest first; an erased one's personal data is gone from it."""
-    call.wait_for_logs()
+    call.wait_for_log("users")
     history = call.service.store.history("users", call.id)
     if not history:
         raise UserUnknown

@@ -94,24 +94,24 @@ class Followers:
         deadline = monotonic() + timeout_seconds
         if read_model.log == "users":
             return self._reached(read_model.name, "users", position.users, deadline)
-        messages = position.messages
-        if position.users:
-            if not self._reached(PLANNER, "users", position.users, deadline):
-                return False
-            messages = max(messages, self._store.head().messages)
+        if not self._planned(position, deadline):
+            return False
+        messages = max(position.messages, self._store.head().messages) if position.users else position.messages
         return self._shown(read_model, messages, deadline)
 
-    def wait_for_logs(self, position: Position, timeout_seconds: float = 5.0) -> bool:
-        """Whether the logs reach these positions, waiting for them if need be. Raises StoreUnavailable.
+    def wait_for_log(self, log: Log, position: Position, timeout_seconds: float = 5.0) -> bool:
+        """Whether what reads a log's events sees these positions, waiting for them if need be. Raises StoreUnavailable.
 
-        Where they are written that is so at once; where they are copied to, later.
+        Where they are written it does at once; where they are copied to, later. Among messages it sees what came of `users` once
+        the planner has drawn its conclusions.
         """
+        deadline, wanted = monotonic() + timeout_seconds, getattr(position, log)
+        if log == "messages" and not self._planned(position, deadline):
+            return False
+        return _becomes(lambda: getattr(self._store.head(), log) >= wanted, deadline)
 
-        def copied() -> bool:
-            heads = self._store.head()
-            return heads.users >= position.users and heads.messages >= position.messages
-
-        return _becomes(copied, monotonic() + timeout_seconds)
+    def _planned(self, position: Position, deadline: float) -> bool:
+        return not position.users or self._reached(PLANNER, "users", position.users, deadline)
 
     def _shown(self, read_model: Projection, position: int, deadline: float) -> bool:
         if self._position(read_model.name, read_model.log) >= position:

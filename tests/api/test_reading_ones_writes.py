@@ -15,6 +15,7 @@ from tests.api.conftest import KEY, Town
 from tests.api.serving import call, served
 
 A_LOOPS_THREADS = 40
+MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
 def test_a_query_waits_until_its_read_model_has_seen_the_position(town: Town) -> None:
@@ -41,6 +42,25 @@ def test_a_query_about_messages_waits_for_the_planner_too(town: Town) -> None:
     assert town.client.get("/v1/messages", headers=position).status_code == 503
     town.catch_up()
     assert len(town.client.get("/v1/messages", headers=position).json()["items"]) == 1
+
+
+@pytest.mark.parametrize("asked", ["/events", "?as_of=2027-03-01T12:00:00Z", "?version=1"])
+def test_a_query_about_a_messages_events_waits_for_the_planner_too(town: Town, asked: str) -> None:
+    user_id = town.create()
+    path = f"/v1/messages/{town.message_of(user_id)['id']}{asked}"
+    moved = town.client.patch(f"/v1/users/{user_id}", json={"timezone": "Asia/Tokyo"}, headers=MERGE)
+    position = {"Ninebell-Position": moved.headers["Ninebell-Position"]}
+    assert town.client.get(f"/v1/users/{user_id}/events", headers=position).status_code == 200
+    assert town.client.get(path, headers=position).status_code == 503
+    town.plan()
+    assert town.client.get(path, headers=position).status_code == 200
+
+
+@pytest.mark.parametrize("asked", ["/events", "?version=1"])
+def test_a_query_about_a_persons_events_waits_for_those_alone(town: Town, asked: str) -> None:
+    path = f"/v1/users/{town.create()}{asked}"
+    assert town.client.get(path, headers={"Ninebell-Position": "users=1,messages=7"}).status_code == 200
+    assert town.client.get(path, headers={"Ninebell-Position": "users=7"}).status_code == 503
 
 
 @pytest.mark.parametrize("position", ["", "users", "users=", "users=-1", "users=1,users=2", "people=1", "users=1;messages=2"])
