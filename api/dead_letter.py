@@ -102,7 +102,7 @@ def redrive_many(call: Call[NoParameters]) -> Response:
     with service.reading() as (cursor, _):
         matched = message_log.count(cursor, asked)
     if body.dry_run:
-        return answer(RedrivenShown(matched=matched, redriven=0, refused=[], last_due_at=None))
+        return answer(RedrivenShown(matched=matched, redriven=0, refused=[], last_due_at=None), position=service.store.head())
     done = redrive_found(
         message_log.id_pages(lambda after: page_of(call, asked, after)),
         _redrive_of(body),

@@ -23,7 +23,7 @@ def rebuild(call: Call[NoParameters]) -> Response:
     """Have a read model built anew beside the live one, and swapped in; the list of projections says how it goes."""
     service = call.service
     asked = rebuild_read_model(call.path["name"], PROJECTIONS, service.rebuilds, call.origin.who, call.now)
-    return answer(_shown(asked), status=HTTPStatus.ACCEPTED)
+    return answer(_shown(asked), status=HTTPStatus.ACCEPTED, position=service.store.head())
 
 
 def followers(call: Call[NoParameters]) -> list[FollowerShown]:

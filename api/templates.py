@@ -57,7 +57,7 @@ def put_template(call: Call[NoParameters]) -> Response:
     text = decode_body(call.body, TemplateText)
     templates, where = call.service.templates, call.path
     written = templates.set(where["type"], where["language"], text.subject, text.body, call.origin.who, call.now)
-    return answer(_shown(call, written))
+    return answer(_shown(call, written), position=call.service.store.head())
 
 
 def _shown(call: Call[Any], written: WrittenTemplate) -> TemplateShown:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -66,6 +67,26 @@ def test_a_query_about_a_persons_events_waits_for_those_alone(town: Town, asked:
 @pytest.mark.parametrize("position", ["", "users", "users=", "users=-1", "users=1,users=2", "people=1", "users=1;messages=2"])
 def test_a_position_that_no_answer_gave_is_refused(town: Town, position: str) -> None:
     assert town.client.get("/v1/users", headers={"Ninebell-Position": position}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/messages/redrive", {"reason": "provider was down", "dry_run": True}),
+        ("POST", "/v1/messages/redrive", {"reason": "provider was down"}),
+        ("PUT", "/v1/templates/BIRTHDAY/fr", {"subject": "Joyeux anniversaire !", "body": "Bonjour {{ first_name }}"}),
+        ("POST", "/v1/projections/message_log/rebuild", None),
+        ("POST", "/v1/users/import", [{}]),
+    ],
+    ids=["redrive counted first", "redrive of none", "template", "rebuild", "import of nobody"],
+)
+def test_a_command_that_appends_nothing_answers_with_the_current_position(town: Town, method: str, path: str, body: Any) -> None:
+    town.create()
+    town.catch_up()
+    headers = {"Content-Type": "application/x-ndjson"} if isinstance(body, list) else {}
+    answer = town.client.request(method, path, json=body, headers=headers)
+    assert answer.is_success, answer.text
+    assert answer.headers["Ninebell-Position"] == "users=1,messages=1"
 
 
 def test_who_waits_keeps_nobody_else_from_an_answer(town: Town) -> None:
