@@ -76,6 +76,11 @@ ACCEPTED = {
     "JSON of another shape": (answer(200, b'["id"]'), Accepted(200)),
     "bytes that are no text": (answer(200, b'{"id":"\xff"}'), Accepted(200)),
     "something that is no id": (answer(200, b'{"id":"Dear Ada, thank you"}'), Accepted(200)),
+    "an address for an id": (answer(200, b'{"id":"ada@example.org"}'), Accepted(200)),
+    "an address that is escaped": (answer(200, b'{"id":"ada%40example.org"}'), Accepted(200)),
+    "an id of base64": (answer(200, b'{"id":"AAMkAGI2THVSAAA/x+y=="}'), Accepted(200, "AAMkAGI2THVSAAA/x+y==")),
+    "an id with parts": (answer(200, b'{"id":"urn:msg_1-2.3"}'), Accepted(200, "urn:msg_1-2.3")),
+    "an id without end": (answer(200, b'{"id":"' + 201 * b"1" + b'"}'), Accepted(200)),
     "a body that breaks off": (Reply(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id":', hang_up=True), Accepted(200)),
 }
 
