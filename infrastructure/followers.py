@@ -1,6 +1,6 @@
 """How far has every follower of the logs read, and has it read far enough yet?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Final, Literal
@@ -8,15 +8,22 @@ from typing import Final, Literal
 from msgspec import Struct
 from psycopg import sql
 
-from application.ports import LOGS, Log, Position
+from application.ports import Log, Position
 from infrastructure.database import Row
 from infrastructure.event_store import PostgresEventStore
-from infrastructure.read_model_sides import SideName, aside
+from infrastructure.read_model_sides import SideName
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 
 Kind = Literal["projection", "process manager"]
 PLANNER: Final = "planner"
+PROCESS_MANAGERS: Final[Mapping[str, tuple[Log, ...]]] = {
+    PLANNER: ("users", "messages"),
+    "dispatcher": ("messages", "dispatches"),
+    "publisher": ("dispatches",),
+    "doubt": ("messages",),
+}
+"""And the logs they follow."""
 PARKED: Final = """
     SELECT CASE WHEN follower IN ('recovery', 'worker') THEN 'dispatcher' ELSE follower END, count(*) FROM
         (SELECT follower FROM parked_events UNION ALL SELECT 'planner' FROM parked_types) AS parked
@@ -49,12 +56,18 @@ class Beside(Struct, frozen=True, kw_only=True):
 
 
 class Reading(Struct, frozen=True):
-    """A row of `positions`."""
+    """How far a log was read, by which version."""
 
-    follower: str
     log: Log
     version: int
     position: int
+
+
+AT_FIRST: Final[Mapping[str, Sequence[Reading]]] = {
+    **{name: [Reading(projection.log, projection.version, 0)] for name, projection in PROJECTIONS.items()},
+    **{name: [Reading(log, 1, 0) for log in logs] for name, logs in PROCESS_MANAGERS.items()},
+}
+"""Where every follower stands before it has read anything."""
 
 
 class Followers:
@@ -68,10 +81,9 @@ class Followers:
         readings = self._readings()  # before the heads, so that no lag is negative
         heads = self._store.head()
         parked: dict[str, int] = dict(self._rows(PARKED))
-        names = [*PROJECTIONS, *sorted({reading.follower for reading in readings} - PROJECTIONS.keys())]
         return [
-            self._follower(name, [reading for reading in readings if reading.follower == name], heads, parked.get(name, 0), now)
-            for name in names
+            self._follower(name, [readings.get((name, one.log), one) for one in at_first], heads, parked.get(name, 0), now)
+            for name, at_first in AT_FIRST.items()
         ]
 
     def beside(self) -> list[Beside]:
@@ -128,26 +140,20 @@ class Followers:
         )
         return int(rows[0][0]) if rows else 0
 
-    def _readings(self) -> list[Reading]:
-        """Of each follower and log the latest version; of a dispatcher's, the region that has read the least."""
-        return [
-            Reading(*row)
-            for row in self._rows(
-                "SELECT DISTINCT ON (1, log) split_part(follower, '/', 1), log, version, position FROM positions"
-                " ORDER BY 1, log, version DESC, position"
-            )
-            if not aside(row[0])
-        ]
+    def _readings(self) -> dict[tuple[str, Log], Reading]:
+        """Of each follower and log that was read the latest version; of a dispatcher's, the region that has read the least."""
+        found = self._rows(
+            "SELECT DISTINCT ON (1, log) split_part(follower, '/', 1), log, version, position FROM positions"
+            " ORDER BY 1, log, version DESC, position"
+        )
+        return {(follower, log): Reading(log, version, position) for follower, log, version, position in found}
 
     def _follower(self, name: str, readings: list[Reading], heads: Position, parked: int, now: datetime) -> Follower:
-        known = PROJECTIONS.get(name)
-        if known and not readings:
-            readings = [Reading(name, known.log, known.version, 0)]
         head = sum(getattr(heads, reading.log) for reading in readings)
         position = sum(reading.position for reading in readings)
         return Follower(
             name=name,
-            kind="projection" if known else "process manager",
+            kind="projection" if name in PROJECTIONS else "process manager",
             version=max(reading.version for reading in readings),
             position=position,
             head=head,
@@ -157,7 +163,7 @@ class Followers:
         )
 
     def _lag_seconds(self, reading: Reading, head: int, now: datetime) -> float:
-        if reading.position >= head or reading.log not in LOGS:
+        if reading.position >= head:
             return 0.0
         query = sql.SQL("SELECT recorded_at FROM {} WHERE notification_id > %s ORDER BY notification_id LIMIT 1")
         rows = self._rows(query.format(sql.Identifier(reading.log)), reading.position)

@@ -56,9 +56,7 @@ def _supposed(rate: str) -> ChannelSettings:
 def _behind(parts: Parts, now: datetime) -> list[str]:
     """What has happened and is not in the numbers yet."""
     lags = {follower.name: follower.lag_events for follower in parts.followers.status(now)}
-    never = [f"{name} has never run: what it brings is missing here" for name in NEEDED if name not in lags]
-    behind = [f"{name} is behind by {lags[name]:,}: what these events bring is missing here" for name in NEEDED if lags.get(name)]
-    return never + behind
+    return [f"{name} is behind by {lags[name]:,}: what these events bring is missing here" for name in NEEDED if lags[name]]
 
 
 def _used_up(parts: Parts) -> list[str]:

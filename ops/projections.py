@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from application.retain_months import ArchiveDamaged
 from infrastructure.filling import HandsLost, Stopped, Told
+from infrastructure.followers import PROCESS_MANAGERS
 from infrastructure.read_model_build import Overtaken
 from infrastructure.read_model_rebuild import AlreadyBuilt, NotThere, Rebuild
 from infrastructure.read_model_sides import NEXT, PREVIOUS
@@ -28,7 +29,7 @@ from ops.wiring import Parts, rebuild_of
 from projections.registry import PROJECTIONS
 
 INTERRUPTED: Final = 130
-PROCESS_MANAGERS: Final = ("planner", "dispatcher", "publisher", "recovery", "doubt", "worker")
+ACTING: Final = frozenset((*PROCESS_MANAGERS, "recovery", "worker"))
 COLUMNS: Final = ("name", "kind", "version", "position", "lag_events", "lag_seconds", "parked", "beside")
 
 
@@ -139,7 +140,7 @@ def _chosen(names: Sequence[str], *, everything: bool) -> list[str]:
     if bool(names) == everything:
         raise WrongSettings("name read models, or --all: ninebell projections list")
     for name in names:
-        if name in PROCESS_MANAGERS:
+        if name in ACTING:
             raise WrongSettings(
                 f"{name} is a process manager: it acts on what it reads, so it is never built anew. "
                 f"There are: {' '.join(PROJECTIONS)}"

@@ -203,13 +203,29 @@ def test_the_forecast_tells_the_herds_to_come_and_how_long_they_take_to_leave(to
     assert (later["waiting"], later["messages"]) == (1, 3)
 
 
-def test_every_follower_is_listed(town: Town) -> None:
+def test_every_follower_is_listed_also_before_it_has_read_anything(town: Town) -> None:
+    def listed() -> dict[str, Any]:
+        return {one["name"]: one for one in town.client.get("/v1/projections").json()["items"]}
+
+    read_models = ["users_view", "messages_by_timezone", "message_log", "analytics_view"]
+    assert list(listed()) == [*read_models, "planner", "dispatcher", "publisher", "doubt"]
+    assert {(one["position"], one["head"], one["lag_events"], one["lag_seconds"]) for one in listed().values()} == {
+        (0, 0, 0, 0.0)
+    }
     town.create()
     town.plan()
-    followers = {one["name"]: one for one in town.client.get("/v1/projections").json()["items"]}
-    assert set(followers) == {"users_view", "messages_by_timezone", "message_log", "analytics_view", "planner"}
+    followers = listed()
     assert set(followers["planner"]) == {"name", "kind", "version", "position", "head", "lag_events", "lag_seconds", "parked"}
-    assert (followers["users_view"]["lag_events"], followers["planner"]["lag_events"]) == (1, 0)
+    assert {name: one["lag_events"] for name, one in followers.items()} == {
+        "users_view": 1,
+        "messages_by_timezone": 1,
+        "message_log": 1,
+        "analytics_view": 1,
+        "planner": 0,
+        "dispatcher": 1,
+        "publisher": 0,
+        "doubt": 1,
+    }
 
 
 def _claim(town: Town, message: dict[str, Any]) -> None:

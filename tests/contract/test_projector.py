@@ -19,7 +19,7 @@ from domain.message_id import message_id
 from domain.user import EmailChanged, TimezoneChanged
 from infrastructure.database import Database
 from infrastructure.event_store import PostgresEventStore
-from infrastructure.followers import Followers
+from infrastructure.followers import PROCESS_MANAGERS, Followers
 from infrastructure.keyring import Keyring
 from infrastructure.notifications import CHANNEL, Announcer, Wakeups
 from infrastructure.projector import NewerTables, Projector
@@ -507,7 +507,7 @@ def test_every_followers_lag_can_be_asked(store: PostgresEventStore) -> None:
         work.followed("users", work.follow("users", 1).position)
         work.followed("messages", work.follow("messages", 1).position)
     statuses = {status.name: status for status in Followers(store).status(NOW + timedelta(seconds=90))}
-    assert list(statuses) == [*PROJECTIONS, "planner"]
+    assert list(statuses) == [*PROJECTIONS, *PROCESS_MANAGERS]
     log, behind, planner = statuses["message_log"], statuses["analytics_view"], statuses["planner"]
     assert (log.kind, log.position, log.head, log.lag_events, log.lag_seconds) == ("projection", 3, 3, 0, 0.0)
     assert (behind.version, behind.position, behind.head, behind.lag_events, behind.lag_seconds) == (
@@ -518,6 +518,15 @@ def test_every_followers_lag_can_be_asked(store: PostgresEventStore) -> None:
         90.0,
     )
     assert (planner.kind, planner.position, planner.head, planner.lag_events) == ("process manager", 2, 4, 2)
+    idle = statuses["dispatcher"]
+    assert (idle.kind, idle.version, idle.position, idle.head, idle.lag_events, idle.lag_seconds) == (
+        "process manager",
+        1,
+        0,
+        3,
+        3,
+        90.0,
+    )
 
 
 def losing_its_connection_once(projection: Projection) -> Projection:

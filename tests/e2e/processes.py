@@ -187,10 +187,10 @@ class Site:
 
     def until_caught_up(self, follower: str = "planner", seconds: float = PATIENCE_SECONDS) -> None:
         """Once this follower has read all there is."""
-        until(f"{follower} to catch up", lambda: self.lags().get(follower) == 0, seconds)
+        until(f"{follower} to catch up", lambda: self.lags()[follower] == 0, seconds)
 
     def lags(self) -> dict[str, int]:
-        """How many events each follower has still to read, as the API says; without those that have not begun."""
+        """How many events each follower has still to read, as the API says."""
         return {item["name"]: item["lag_events"] for item in self.ask("GET", "/v1/projections").body["items"]}
 
 

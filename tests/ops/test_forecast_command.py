@@ -77,7 +77,7 @@ def test_what_is_not_in_the_numbers_yet_is_told(run, three_born_tomorrow, tmp_pa
     code, out, err = run("forecast")
     assert code == 0
     assert "Nothing falls due" in out
-    assert err == "planner has never run: what it brings is missing here\n"
+    assert err == "planner is behind by 3: what these events bring is missing here\n"
     planned_and_projected()
     (tmp_path / "more.csv").write_text(HEADER + "p9,Pia,pia@example.org,Etc/UTC,\n")
     run("import", tmp_path / "more.csv")
