@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api import http_wire
 from api.endpoint import Call
-from api.http_wire import Items, answer
+from api.http_wire import Listed, answer
 from api.request_wire import NoParameters, known_zone
 from application.forecast_load import forecast_load
 from domain.errors import Invalid, Problem
@@ -80,7 +80,7 @@ def timezones(call: Call[NoParameters]) -> Response:
     call.wait_for(MESSAGES_BY_TIMEZONE)
     with call.service.reading() as (cursor, _):
         zones: list[ZoneLoad] = messages_by_timezone.zones(cursor)
-    return answer(Items(zones))
+    return answer(Listed(zones, None))
 
 
 def throughput(call: Call[AskThroughput]) -> Response:
@@ -100,7 +100,7 @@ def failures(call: Call[AskFailures]) -> Response:
     first, last = call.query.days(call.now.date())
     call.wait_for(ANALYTICS_VIEW)
     with call.service.reading() as (cursor, _):
-        return answer(Items(analytics_view.failures(cursor, first, last, message_type=call.query.type)))
+        return answer(Listed(analytics_view.failures(cursor, first, last, message_type=call.query.type), None))
 
 
 def forecast(call: Call[AskForecast]) -> Response:

@@ -166,7 +166,7 @@ class FollowerShown(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Listed(Struct, Generic[T], frozen=True):
-    """A page, and the cursor of the one after it."""
+    """A page, and the cursor of the one after it; a list that has no pages is one."""
 
     items: list[T]
     next: str | None

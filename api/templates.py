@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from api.endpoint import Call
-from api.http_wire import Items, answer
+from api.http_wire import Listed, answer
 from api.request_wire import NoParameters, decode_body
 from application.edit_templates import WrittenTemplate
 
@@ -43,7 +43,7 @@ class AskTemplate(NoParameters, frozen=True, kw_only=True):
 
 def list_templates(call: Call[NoParameters]) -> Response:
     """What is in use, by type and language."""
-    return answer(Items([_shown(call, written) for written in call.service.templates.newest()]))
+    return answer(Listed([_shown(call, written) for written in call.service.templates.newest()], None))
 
 
 def get_template(call: Call[AskTemplate]) -> Response:

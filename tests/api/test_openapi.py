@@ -68,6 +68,17 @@ def test_parameters_are_described_with_their_limits(described: dict[str, Any]) -
     assert asked["limit"]["schema"] | {"minimum": 1, "maximum": 500, "default": 100} == asked["limit"]["schema"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/users", "/v1/messages", "/v1/templates", "/v1/dashboard/timezones", "/v1/dashboard/failures"]
+)
+def test_a_list_says_what_follows_even_where_nothing_ever_does(client: TestClient, described: dict[str, Any], path: str) -> None:
+    answer = client.get(path).json()
+    assert (set(answer), answer["next"]) == ({"items", "next"}, None)
+    [content] = described["paths"][path]["get"]["responses"]["200"]["content"].values()
+    schema = described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    assert set(schema["required"]) == {"items", "next"}
+
+
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/docs", headers={"Authorization": ""})
     assert page.headers["Content-Type"].startswith("text/html")
