@@ -4,14 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
 from application.channel_states import ChannelState, SharedChannels
 from application.delivery_ports import Ambiguous, Answer, NotAccepted, Throttled
-from application.ports import StoreUnavailable
 from application.provider_limit import LONGEST_WAIT_SECONDS, Grant, ProviderLimit
 
 LOOK_EVERY_SECONDS: Final = 1.0
@@ -20,9 +18,11 @@ FEWEST_CALLS: Final = 10
 MOST_CALLS: Final = 40  # the last: counted against the half minute of a herd, a provider could fail for as long again
 FAILING_SHARE: Final = 0.5
 NEVER: Final = float("-inf")
+NOT_TOLD: Final = Grant((), 0.0, LOOK_EVERY_SECONDS)
 KEY_CONFLICT: Final = "key_conflict"
 
 Refusal = Literal["breaker_open", "throttled", "limit", "stopped"]
+R = TypeVar("R")
 Turn = tuple[float, float]
 """From when, and until when, a call may be begun."""
 
@@ -139,10 +139,17 @@ class ChannelGate:
 
     async def _tell(self, what: Callable[..., ChannelState], *details: object) -> None:
         """Everybody, and take up what they know then. Untold, the next failure tells it."""
+        if (state := await self._shared_by(what, *details)) is not None:
+            self._take_up(state)
+
+    async def _shared_by(self, what: Callable[..., R], *details: object) -> R | None:
+        """None where it can't be shared just now: whatever it was that failed, the calls and those who wait go on."""
         try:
-            self._take_up(await asyncio.to_thread(what, self._channel, *details))
-        except StoreUnavailable as error:
-            log.warning("the state of channel %s could not be shared (%s)", self._channel, error)
+            return await asyncio.to_thread(what, self._channel, *details)
+        except Exception as error:  # noqa: BLE001  what is known of a message's fate must not be lost with it
+            kind = type(error.__cause__ or error).__name__
+            log.warning("the state of channel %s could not be shared (%s)", self._channel, kind)
+            return None
 
     # what all know
 
@@ -157,9 +164,8 @@ class ChannelGate:
 
     async def _read(self) -> None:
         try:
-            self._take_up(await asyncio.to_thread(self._shared.state, self._channel))
-        except StoreUnavailable:
-            self._read_at = self._monotonic()  # what was known holds on: without the store no lease covers a call for long
+            # Without the store what was known holds on: no lease covers a call for long then.
+            self._take_up(await self._shared_by(self._shared.state) or self._state)
         finally:
             self._reading = None
 
@@ -192,23 +198,18 @@ class ChannelGate:
                 asking = list(self._asking)
                 self._asking.clear()
                 asked_at = self._monotonic()
-                grant = await self._granted(limit, [messages for messages, _ in asking])
+                calls = [messages for messages, _ in asking]
+                grant = await self._shared_by(self._shared.take, limit, calls) or NOT_TOLD
                 granted_at = self._monotonic()
                 turns: list[Turn | float] = [
                     (granted_at + wait, asked_at + wait + grant.use_within_seconds) for wait in grant.delays
                 ]
                 turns += [grant.wait_seconds or 0.001] * (len(asking) - len(turns))
-                for (_, answer), turn in zip(asking, turns, strict=True):
+                for (_, answer), turn in zip(asking, turns, strict=False):
                     if not answer.done():
                         answer.set_result(turn)
         finally:
             self._leasing = None
-
-    async def _granted(self, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
-        try:
-            return await asyncio.to_thread(partial(self._shared.take, self._channel, limit, calls))
-        except StoreUnavailable:
-            return Grant((), 0.0, LOOK_EVERY_SECONDS)
 
 
 def _is_failure(answer: Answer) -> bool:

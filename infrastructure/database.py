@@ -42,6 +42,15 @@ NETWORK: Final = {
     "tcp_user_timeout": 15_000,
 }
 
+# PostgreSQL gone, restarting, full, not promoted yet, or a time-out of ours or of its operator's. To psycopg the last three are
+# InternalErrors, as a client's bugs are.
+OUTAGES: Final = (
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+
 Row = tuple[Any, ...]
 
 
@@ -55,12 +64,14 @@ class Database:
         application_name: str,
         size: int = 10,
         shared: bool = True,
+        replica: bool = False,
         wait_seconds: float = WAIT_FOR_CONNECTION_SECONDS,
     ) -> None:
         """At most `size` connections; callers wait for one up to `wait_seconds`.
 
-        Not `shared`: no time-outs protect others, and no connection is tried out before its use.
+        Not `shared`: no time-outs protect others, and no connection is tried out before its use. `replica`: need take no writes.
         """
+        dsn = dsn if replica else taking_writes(dsn)
         options = " ".join((str(conninfo_to_dict(dsn).get("options") or ""), *(SESSION if shared else ALONE))).strip()
         self._conninfo = make_conninfo(dsn, application_name=application_name, options=options, **NETWORK)
         self._made: WeakSet[Connection[Row]] = WeakSet()
@@ -105,7 +116,11 @@ class Database:
     def connect(self) -> Iterator[Connection[Row]]:
         """An autocommit connection of the pool. Raises StoreUnavailable where PostgreSQL is gone, or too slow."""
         with translated(), self._pool.connection() as connection:
-            yield connection
+            try:
+                yield connection
+            except psycopg.errors.ReadOnlySqlTransaction:
+                connection.close()  # the next may lead to the server that takes writes now
+                raise
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor[Row]]:
@@ -143,6 +158,14 @@ class Database:
             return Connection[Row].connect(self._conninfo, autocommit=True, context=Adapting())
 
 
+def taking_writes(dsn: str) -> str:
+    """The same, leading to a server that takes writes, as what others hold may be old; where there is none, nowhere.
+
+    What it says itself of target_session_attrs (libpq) holds.
+    """
+    return make_conninfo(dsn, **{"target_session_attrs": "read-write", **conninfo_to_dict(dsn)})
+
+
 def _see_that_it_stands(connection: Connection[Row]) -> None:
     """Only one that has something to say is asked, as one that was ended has: asking costs as much as a small statement."""
     looking = select.poll()
@@ -153,13 +176,13 @@ def _see_that_it_stands(connection: Connection[Row]) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """PostgreSQL gone, restarting, or a time-out of ours: StoreUnavailable, named by its kind, as texts can quote data.
+    """An outage is StoreUnavailable, named by its kind, as texts can quote data.
 
     What was to be written into a month that was dropped is MonthArchived.
     """
     try:
         yield
-    except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+    except OUTAGES as error:
         raise StoreUnavailable(type(error).__name__) from error
     except psycopg.errors.CheckViolation as error:
         check = error.diag.constraint_name or ""

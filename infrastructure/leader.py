@@ -75,7 +75,7 @@ class Elector:
         try:
             with self._database.transaction() as cursor:
                 found = self._bump(cursor) if self._leadership else self._look(cursor, monotonic_seconds)
-        except StoreUnavailable as error:
+        except Exception as error:
             if self._leadership is None and isinstance(error.__cause__, LockNotAvailable):
                 return None  # it has something in flight yet: the next look tries again
             self.hears_nothing()
@@ -112,8 +112,9 @@ class Elector:
         while not self._stopping.is_set():
             try:
                 self.step(time.monotonic())
-            except StoreUnavailable as error:
-                logger.warning("%s can't see the leader's bumps (%s)", self._thread.name, error)
+            except Exception as error:  # noqa: BLE001  whatever it was, a thread that died of it would never look again
+                kind = type(error.__cause__ or error).__name__
+                logger.warning("%s can't see the leader's bumps (%s)", self._thread.name, kind)
             self._stopping.wait(self._bump_seconds if self._leadership else self._look_seconds)
 
     def _become(self, leadership: Leadership | None) -> None:

@@ -62,7 +62,9 @@ class ReadReplica:
     ) -> None:
         """`name` is how metrics call it. What gives no connection in `patience_seconds` does not answer."""
         self.name: Final = name
-        self.database: Final = Database(dsn, application_name=application_name, size=size, wait_seconds=WAIT_SECONDS)
+        self.database: Final = Database(
+            dsn, application_name=application_name, size=size, replica=True, wait_seconds=WAIT_SECONDS
+        )
         self.stand_in: Final = Database(primary_dsn, application_name=f"{application_name} queries", size=STAND_IN_SIZE)
         self.standing = Standing("was not looked at yet")
         self._patience_seconds = patience_seconds

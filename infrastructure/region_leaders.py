@@ -10,7 +10,7 @@ from typing import Final, Self
 from msgspec import Struct
 from psycopg import Cursor
 
-from application.ports import Deposed, StoreUnavailable
+from application.ports import Deposed
 from domain.region import REGIONS
 from infrastructure.database import Database, Row
 from infrastructure.leader import BUMP_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, STOP_SECONDS, Elector, Leadership
@@ -72,7 +72,7 @@ class RegionLeaders:
                 if elector.leadership is None or monotonic_seconds - self._bumped_at[region] >= BUMP_SECONDS:
                     elector.step(monotonic_seconds)
                     self._bumped_at[region] = monotonic_seconds
-        except StoreUnavailable:
+        except Exception:
             for elector in self._electors.values():
                 elector.hears_nothing()
             raise
@@ -99,8 +99,9 @@ class RegionLeaders:
         while not self._stopping.is_set():
             try:
                 self.step(time.monotonic())
-            except StoreUnavailable as error:
-                logger.warning("%s can't see the leaders' bumps (%s)", self._thread.name, error)
+            except Exception as error:  # noqa: BLE001  whatever it was, a thread that died of it would never look again
+                kind = type(error.__cause__ or error).__name__
+                logger.warning("%s can't see the leaders' bumps (%s)", self._thread.name, kind)
             self._stopping.wait(LOOK_SECONDS)
 
     def _publish(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from psycopg import Connection
 
-from infrastructure.database import SCHEMA, Row, translated
+from infrastructure.database import SCHEMA, Row, taking_writes, translated
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 WAIT_SECONDS: Final = 600
@@ -21,7 +21,7 @@ def migrate(dsn: str, directory: Path = MIGRATIONS) -> list[str]:
 
     Processes that start together wait for each other. Raises SchemaTooNew, StoreUnavailable.
     """
-    with translated(), Connection.connect(dsn, autocommit=True) as connection:
+    with translated(), Connection.connect(taking_writes(dsn), autocommit=True) as connection:
         connection.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'; SET client_min_messages = warning")
         connection.execute("SELECT pg_advisory_lock(hashtext('ninebell.schema'))")
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}; SET search_path = {SCHEMA}")

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct
 
-from application.ports import StoreUnavailable
 from infrastructure.database import Database
 
 BUMPS_A_LEASE: Final = 10
@@ -107,8 +106,9 @@ class WorkerLiveness:
         while not self._stopping.wait(self._lease_seconds / BUMPS_A_LEASE):
             try:
                 self.bump()
-            except StoreUnavailable as error:
-                logger.warning("%s can't show that it is alive (%s)", self.worker, error)
+            except Exception as error:  # noqa: BLE001  whatever it was, a thread that died of it would never bump again
+                kind = type(error.__cause__ or error).__name__
+                logger.warning("%s can't show that it is alive (%s)", self.worker, kind)
 
     def _counted_up(self, incarnation: UUID) -> bool:
         """False if the row is gone."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from application.channel_states import OPEN_SECONDS, UNTROUBLED, ChannelState, Used, crept_up, hold_seconds, lowered, state_of
-from application.ports import StoreUnavailable
 from application.provider_limit import Grant, ProviderLimit, Usage, take
 
 START = datetime(2027, 5, 15, 8, tzinfo=UTC)
@@ -23,13 +22,13 @@ class MemoryChannels:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.away = False
+        self.away: Exception | None = None
         self.trips = 0
         self._known: dict[str, _Known] = {}
 
     def state(self, channel: str) -> ChannelState:
         if self.away:
-            raise StoreUnavailable
+            raise self.away
         known = self._known.get(channel)
         return self._shown(known) if known else UNTROUBLED
 
@@ -45,7 +44,7 @@ class MemoryChannels:
 
     def take(self, channel: str, limit: ProviderLimit, calls: Sequence[int]) -> Grant:
         if self.away:
-            raise StoreUnavailable
+            raise self.away
         known = self._of(channel)
         known.usage, grant = take(known.usage, limit, calls, self._now, crept_up(known.share, self.seconds - known.lowered_at))
         return grant

@@ -1,16 +1,19 @@
 """Does a worker call a provider only while everybody may, no more often than it takes, and not at all while it fails?"""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from application.channel_gate import ChannelGate, Entered
 from application.delivery_ports import Accepted, Ambiguous, Answer, NotAccepted, Rejected, Throttled
-from application.provider_limit import ProviderLimit
+from application.ports import StoreUnavailable
+from application.provider_limit import Grant, ProviderLimit
 from tests.fake_channels import MemoryChannels
 
 FAILED: Answer = NotAccepted("not_accepted:500")
 WELL: Answer = Accepted(200)
+TROUBLES = pytest.mark.parametrize("trouble", [StoreUnavailable(), ZeroDivisionError()], ids=["outage", "unforeseen"])
 
 
 class Clocked:
@@ -141,14 +144,41 @@ async def test_a_call_given_up_in_line_takes_nobody_elses_turn(clocked: Clocked)
     assert isinstance(await waiting, Entered)
 
 
-async def test_without_the_store_what_was_known_holds_on(clocked: Clocked) -> None:
+@TROUBLES
+async def test_without_the_store_what_was_known_holds_on(clocked: Clocked, trouble: Exception) -> None:
     gate = clocked.gate()
     await called(gate, WELL)
-    clocked.channels.away = True
+    clocked.channels.away = trouble
     clocked.channels.seconds += 5
     assert await called(gate, WELL) == ["called"]
     limited = clocked.gate(ProviderLimit(most=1, per_seconds=30))
     asking = asyncio.create_task(limited.enter(1))
     await asyncio.sleep(0)
-    clocked.channels.away = False
+    clocked.channels.away = None
     assert isinstance(await asking, Entered)
+
+
+@TROUBLES
+async def test_what_others_could_not_be_told_hurts_no_call(clocked: Clocked, trouble: Exception) -> None:
+    gate = clocked.gate()
+    await called(gate, WELL)
+    clocked.channels.away = trouble
+    assert await called(gate, *[FAILED] * 20) == ["called"] * 20
+
+
+@TROUBLES
+async def test_whoever_waits_for_the_limit_is_answered(clocked: Clocked, trouble: Exception) -> None:
+    class Stumbling(MemoryChannels):
+        def take(self, *asked: Any) -> Grant:
+            stumbled, self.away = self.away, None
+            if stumbled:
+                raise stumbled
+            return super().take(*asked)
+
+    clocked.channels = Stumbling()
+    gate = clocked.gate(ProviderLimit(most=2, per_seconds=30))
+    assert await called(gate, WELL) == ["called"]
+    clocked.channels.away = trouble
+    async with asyncio.timeout(30):
+        assert isinstance(await gate.enter(1), Entered)
+    assert clocked.channels.away is None
