@@ -15,6 +15,7 @@ class BoundedCalls:
         self._waiting: deque[tuple[Call, _Batch]] = deque()
         self._lines: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.Task[None]] = set()
+        self._interrupted = False
 
     async def make(self, calls: Sequence[Call]) -> None:
         """Returns when each of these calls has been made. Raises what one of them raised."""
@@ -29,7 +30,8 @@ class BoundedCalls:
         await batch.made
 
     def interrupt(self) -> None:
-        """Throw CancelledError into every open call, which makes something of it."""
+        """Throw CancelledError into every open call: whatever it makes of it, it has been made. Those that wait are begun."""
+        self._interrupted = True
         for line in self._open:
             line.cancel()
 
@@ -41,6 +43,11 @@ class BoundedCalls:
             self._open.add(line)
             try:
                 await call()
+            except asyncio.CancelledError:
+                if not self._interrupted:
+                    batch.given_up()
+                    raise
+                batch.one_made()
             except Exception as error:  # noqa: BLE001  (it belongs to whoever asked for the call)
                 batch.failed(error)
             else:
@@ -60,6 +67,9 @@ class _Batch:
         self._left -= 1
         if not self._left and not self.made.done():
             self.made.set_result(None)
+
+    def given_up(self) -> None:
+        self.made.cancel()
 
     def failed(self, error: Exception) -> None:
         if not self.made.done():

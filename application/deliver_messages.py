@@ -183,19 +183,24 @@ class Deliverer:
                 trial=entered.trial,
                 go_on_to=self._next_channel(letter.letter.message_type) if isinstance(answer, NotAccepted) else None,
             )
-        # What was asked is no call: whatever the answer, the breaker learns from the calls themselves.
+        # The outcomes stand, so an interrupt may end this. A question is no call: the breaker learns from the calls themselves.
         await self._gate.leave(() if self._told_to_end.is_set() or call.question else answers)
 
     async def _entered(self, claim: Claim, call: Call) -> Entered | str:
         """Through the gate and covered by the lease, or why not; then not a byte has left."""
         try:
-            if await self._must_wait(call):
-                return "paused"
-            entered = await self._gate.enter(call.messages)
+            return await self._let_in(claim, call)
         except asyncio.CancelledError:
             if not self._told_to_end.is_set():
                 raise
             return "stopped"
+
+    async def _let_in(self, claim: Claim, call: Call) -> Entered | str:
+        if self._calls_are_over:
+            return "stopped"
+        if await self._must_wait(call):
+            return "paused"
+        entered = await self._gate.enter(call.messages)
         if isinstance(entered, str):
             return entered
         paused = await self._must_wait(call)

@@ -7,6 +7,8 @@ import pytest
 
 from application.bounded_calls import BoundedCalls
 
+LONG_SECONDS = 20
+
 
 async def test_calls_that_return_at_once_leave_room_for_the_next() -> None:
     calls, made = BoundedCalls(2), []
@@ -48,3 +50,33 @@ async def test_a_call_that_fails_is_told_to_who_asked_and_hurts_no_other() -> No
         await failing
     await fine
     assert made == [1, 1]
+
+
+async def test_an_interrupt_ends_each_open_call_whatever_it_was_at_and_the_next_are_begun() -> None:
+    calls, reached, begun = BoundedCalls(1), asyncio.Event(), []
+
+    async def wait() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def call() -> None:
+        begun.append(1)
+
+    making = [asyncio.create_task(calls.make([wait, call])), asyncio.create_task(calls.make([call]))]
+    await reached.wait()
+    calls.interrupt()
+    async with asyncio.timeout(LONG_SECONDS):
+        await asyncio.gather(*making)
+    assert begun == [1, 1]
+
+
+async def test_a_call_cancelled_by_anybody_else_is_told_to_who_asked() -> None:
+    calls = BoundedCalls(1)
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    making = asyncio.create_task(calls.make([cancelled]))
+    async with asyncio.timeout(LONG_SECONDS):
+        await asyncio.wait([making])
+    assert making.cancelled()

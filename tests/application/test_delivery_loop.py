@@ -1,15 +1,20 @@
 """Does a worker keep several dispatches going, acknowledge only what is stored, and stop without losing anything?"""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from application.channel_gate import OpenGate
+from application.delivery_ports import Answer
+from application.pause_sending import NeverPaused, PausedNames
 from application.ports import StoreUnavailable
 from tests.delivery_scene import Handed, Lease, Provider, Scene, handed
 from tests.fake_event_store import FakeEventStore
 
 NEVER = asyncio.Event
+LONG_SECONDS = 20
 
 
 @pytest.fixture
@@ -118,6 +123,51 @@ async def test_when_the_time_to_finish_is_over_open_calls_are_in_doubt_and_the_r
     assert [scene.message(id_).status for id_ in ids] == ["in_doubt", "retrying"]
     assert delivery.acknowledged == 1
     assert len(provider.calls) == 1
+
+
+async def test_when_the_time_to_finish_is_over_an_answer_is_kept_that_others_are_still_told_of(scene: Scene) -> None:
+    class Telling(OpenGate):
+        reached = asyncio.Event()
+
+        async def leave(self, answers: Sequence[Answer] = ()) -> None:
+            self.reached.set()
+            await asyncio.Event().wait()
+
+    ids = scene.scheduled(2)
+    delivery, stop, gate = Handed(scene.requested(*ids)), asyncio.Event(), Telling()
+    worker = scene.worker(Provider(concurrency=1), gate=gate)
+    running = asyncio.create_task(worker.run(handed(delivery), stop, finish_within_seconds=0))
+    await gate.reached.wait()
+    stop.set()
+    async with asyncio.timeout(LONG_SECONDS):
+        await running
+    assert [scene.message(id_).status for id_ in ids] == ["sent", "retrying"]
+    assert scene.last(ids[1]).reason == "stopped"
+    assert delivery.acknowledged == 1
+
+
+async def test_when_the_time_to_finish_is_over_nobody_waits_to_see_what_is_paused(scene: Scene) -> None:
+    class Slow(NeverPaused):
+        looks, reached = 0, asyncio.Event()
+
+        async def current(self) -> PausedNames:
+            self.looks += 1
+            if self.looks > 1:
+                self.reached.set()
+                await asyncio.Event().wait()
+            return ()
+
+    ids = scene.scheduled(2)
+    delivery, stop, pauses = Handed(scene.requested(*ids)), asyncio.Event(), Slow()
+    worker = scene.worker(Provider(concurrency=1), pauses=pauses)
+    running = asyncio.create_task(worker.run(handed(delivery), stop, finish_within_seconds=0))
+    await pauses.reached.wait()
+    stop.set()
+    async with asyncio.timeout(LONG_SECONDS):
+        await running
+    assert [scene.last(id_).reason for id_ in ids] == ["stopped", "stopped"]
+    assert [scene.message(id_).status for id_ in ids] == ["retrying", "retrying"]
+    assert delivery.acknowledged == 1
 
 
 async def test_no_call_is_begun_that_could_outlast_the_time_to_finish(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
