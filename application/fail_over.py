@@ -19,7 +19,10 @@ FAIL_OVER: Final = Origin(who="dispatcher", causation_id="breaker")
 
 
 class FailOver:
-    """A breaker that is not closed sends on those whose type has another channel, and of which no provider can have heard."""
+    """An open breaker sends on those whose type has another channel, and of which no provider can have heard.
+
+    Half-open, it keeps them: one is its trial, and the others wait for what comes of that, about as long as a call takes.
+    """
 
     def __init__(self, channels: ChannelPlan, rows: DueMessages) -> None:
         self._channels, self._rows = channels, rows
@@ -37,9 +40,9 @@ class FailOver:
         What is paused stays where it is, and nothing goes on to where it would have to wait: `used_up` are those whose limit
         lets nothing out for now.
         """
-        troubled = [name for name in self._channels.names if name in states and states[name].breaker != "closed"]
-        shut = {*troubled, *paused, *used_up, *(name for name, state in states.items() if state.shut)}
-        return any(self._page(work, name, shut, paused, now) for name in troubled if not is_paused(paused, name))
+        failing = [name for name in self._channels.names if name in states and states[name].breaker == "open"]
+        shut = {*paused, *used_up, *(name for name, state in states.items() if state.shut or state.breaker != "closed")}
+        return any(self._page(work, name, shut, paused, now) for name in failing if not is_paused(paused, name))
 
     def _page(self, work: DispatcherWork, channel: str, shut: Collection[str], paused: PausedNames, now: datetime) -> bool:
         types = self._channels.failing_over(channel, [one for one in self._rows.types if one not in paused], shut)

@@ -39,10 +39,10 @@ def scene() -> Scene:
     return Scene(FakeEventStore())
 
 
-async def failing_over(scene: Scene, *answers: Answer) -> list[str]:
+async def failing_over(scene: Scene, *answers: Answer, **settings: Any) -> list[str]:
     [id_] = scene.scheduled()
     scene.provider.answers[id_] = list(answers)
-    worker = scene.worker(next_channel=partial(POST_THEN_SPARE.next_channel, channel="post"))
+    worker = scene.worker(next_channel=partial(POST_THEN_SPARE.next_channel, channel="post"), **settings)
     await scene.deliver(worker, scene.requested(id_))
     return scene.story(id_)[2:]
 
@@ -85,6 +85,13 @@ async def test_what_one_channel_did_not_accept_goes_on_through_the_next(scene: S
     [id_] = scene.people
     assert (scene.message(id_).channel, scene.message(id_).retry_count) == ("spare", 1)
     assert (scene.last(id_).from_channel, scene.last(id_).to_channel) == ("post", "spare")
+
+
+async def test_what_a_trial_failed_with_goes_on_through_the_next_as_well_and_has_burnt_no_try(scene: Scene) -> None:
+    trial = Watched(Entered(trial=True))
+    assert await failing_over(scene, NotAccepted("not_accepted:500"), gate=trial) == ["MessageFailed", "FailedOver"]
+    [id_] = scene.people
+    assert (scene.message(id_).channel, scene.message(id_).retry_count) == ("spare", 0)
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,27 @@ def test_what_waits_for_a_shut_channel_goes_on_through_the_next_of_its_type() ->
     assert not any(isinstance(event, FailedOver) for event in events_of(memory, message(3)))
 
 
+@pytest.mark.parametrize(("after", "channel"), [(ChannelState(), "sink"), (OPEN, "spare")], ids=["well", "in vain"])
+def test_a_half_open_channel_keeps_what_is_its_own_until_its_trial_has_ended(after: ChannelState, channel: str) -> None:
+    memory = Memory()
+    memory.states["sink"] = HALF_OPEN
+    schedule(memory, [1, 2, 3])
+    leader = dispatcher(memory, SINK, SPARE, by_type={"BIRTHDAY": ("sink", "spare")})
+    run(leader, DUE)
+    [trial] = dispatches(memory)
+    assert (trial.channel, len(trial.message_ids)) == ("sink", 1)
+    memory.flights.clear()
+    memory.states["sink"] = after
+    run(leader, DUE + SECOND)
+    assert [(one.channel, len(one.message_ids)) for one in dispatches(memory)[1:]] == [(channel, 2)]
+
+
 def test_nothing_fails_over_to_a_channel_that_is_shut_as_well_or_only_because_it_was_throttled() -> None:
-    for states in ({"sink": OPEN, "spare": OPEN}, {"sink": OPEN, "spare": HELD}, {"sink": HELD}):
+    in_trouble: tuple[dict[str, ChannelState], ...] = (
+        *({"sink": OPEN, "spare": spare} for spare in (OPEN, HALF_OPEN, HELD)),
+        {"sink": HELD},
+    )
+    for states in in_trouble:
         memory = Memory()
         memory.states.update(states)
         schedule(memory, [1])
