@@ -73,6 +73,11 @@ class ChannelPlan:
         """Raises KeyError."""
         return self._channels[channel]
 
+    def bulk_by_key(self, channel: str) -> int:
+        """How many messages a call in doubt is made again with; 1 where each has its own key, or is asked about."""
+        traits = self._channels.get(channel)
+        return 1 if traits is None or (traits.askable and not traits.idempotent) else traits.bulk
+
     def limited_to(self, limit: ProviderLimit) -> "ChannelPlan":
         """The same, with this limit on every channel."""
         return ChannelPlan([replace(channel, limit=limit) for channel in self.channels], self._by_type)

@@ -17,10 +17,11 @@ from application.expire_held import ExpireHeld
 from application.fail_over import FailOver
 from application.lost_past import LostPast
 from application.pacing import Pacing, left_by_limits
-from application.pause_sending import is_paused
+from application.pause_sending import PausedNames, is_paused
 from application.ports import Begin, Group, NewEvents, Origin
 from application.readable import kind_of
 from application.stranded_dispatches import withdraw_stranded
+from application.whole_calls import WholeCalls
 from domain import dispatch
 from domain.dispatch import DispatchFinished, DispatchMemberWithdrawn, DispatchRequested, DispatchStarted
 from domain.message_type import MessageTypes
@@ -45,6 +46,7 @@ class Dispatcher:
         self._rows = DueMessages(types, channels)
         self._fail_over = FailOver(channels, self._rows)
         self._expire_held = ExpireHeld(channels, self._rows)
+        self._whole_calls = WholeCalls(types, channels, new_id)
         self._pacing, self._lost_past = Pacing(), LostPast()
         self._rerouted = False
         self._caught_up = False  # once: until then, what is more urgent or older may stand further on in the log
@@ -147,11 +149,14 @@ class Dispatcher:
 
     def _dispatch_due(self, work: DispatcherWork, now: datetime) -> bool:
         """Whether there is more, beyond one page of a channel."""
-        due, more = self._ready(work, now)
+        paused = work.paused() if self._troubled else ()
+        due, more = self._ready(work, paused, now)
         decided, sure = self._lost_past.told_apart(work, due)
+        sure, moved_on = self._whole_calls.hand_out(work, sure, paused, now)
+        self._rows.look_up(work, sorted(moved_on))
         late = [row for row in sure if row.send_before <= now]
         too_late = self._rows.too_late(work, late, now)
-        more |= len(too_late) < len(late)  # the rest comes again, with a row that says so
+        more |= bool(moved_on) or len(too_late) < len(late)  # the rest comes again, with a row that says so
         batches = self._batches([row for row in sure if row.send_before > now], now)
         decided += [(row, _expired(row)) for row in too_late]
         decided += [(row, _requested(row, flight)) for flight, rows in batches for row in rows]
@@ -166,10 +171,9 @@ class Dispatcher:
         self._rows.look_up(work, sorted(lost))
         return more or bool(lost)
 
-    def _ready(self, work: DispatcherWork, now: datetime) -> tuple[list[DueMessage], bool]:
+    def _ready(self, work: DispatcherWork, paused: PausedNames, now: datetime) -> tuple[list[DueMessage], bool]:
         """A page of each channel that may send, and whether any of them was full."""
         states = work.channel_states() if self._troubled else {}
-        paused = work.paused() if self._troubled else ()
         in_flight = work.members_in_flight()  # before the first append: all who do both wait in this order
         left = left_by_limits(work, self._channels)
         used_up = [name for name, messages in left.items() if not messages]

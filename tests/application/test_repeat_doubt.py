@@ -148,6 +148,7 @@ def test_past_its_late_window_a_doubt_is_not_repeated() -> None:
     memory = in_doubt(1)
     repeater(memory).step(TOO_LATE)
     assert len(dispatches(memory)) == 1
+    assert not memory.left_alone
 
 
 def test_doubts_are_repeated_only_as_far_as_there_is_room_in_flight() -> None:
