@@ -54,7 +54,10 @@ class RateSettings(BaseModel):
 
 
 class SmtpSettings(BaseModel):
-    """The mail server of a channel of kind smtp. The password stands in a file of its own, so that this one holds no secret."""
+    """The mail server of a channel of kind smtp. The password stands in a file of its own, so that this one holds no secret.
+
+    A user that is an address is the sender, unless another is given.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,6 +67,11 @@ class SmtpSettings(BaseModel):
     user: str | None = None
     password_file: Path | None = None
     tls: Literal["none", "starttls", "tls"] = "starttls"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sent_by_user(cls, said: Any) -> Any:
+        return {"sender": said.get("user", ""), **said} if isinstance(said, dict) else said
 
     @property
     def password(self) -> str | None:

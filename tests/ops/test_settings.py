@@ -263,6 +263,22 @@ def test_channels_that_can_not_work_are_refused(tmp_path, text, named):
         in_file(tmp_path, text)
 
 
+MAIL = '[types.BIRTHDAY]\nchannels = ["smtp"]\n[channels.smtp]\nsmtp = {{host = "m", {}}}\n'
+
+
+def test_a_mail_login_that_is_an_address_is_the_sender_too(tmp_path):
+    _, mail = in_file(tmp_path, MAIL.format('user = "us@example.com", password_file = "/p"')).channels_in_use
+    assert (mail.smtp.sender, mail.smtp.user) == ("us@example.com", "us@example.com")
+    _, mail = in_file(tmp_path, MAIL.format('user = "us@example.com", password_file = "/p", sender = "a@b"')).channels_in_use
+    assert mail.smtp.sender == "a@b"
+
+
+@pytest.mark.parametrize("login", ['user = "us", password_file = "/p"', "port = 25"], ids=["login-is-no-address", "no-login"])
+def test_mail_that_nobody_writes_is_refused(tmp_path, login):
+    with pytest.raises(WrongSettings, match=r"channels\.smtp\.smtp\.sender: must be one address such as"):
+        in_file(tmp_path, MAIL.format(login))
+
+
 def test_the_settings_that_the_page_on_channels_shows_are_understood(tmp_path):
     page = (ROOT / "docs" / "channels.md").read_text()
     settings = in_file(tmp_path, page.split("```toml\n")[1].split("```")[0])
