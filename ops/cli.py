@@ -297,11 +297,12 @@ def _answered(command: Callable[[], object]) -> int:
     except (StoreUnavailable, BusUnavailable) as error:
         return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
     except Exception as error:
+        from infrastructure.postgres_cluster import PostgresNotStarted
         from ops.roles import FATAL  # with it comes every role, which most commands do without
 
         if not isinstance(error, FATAL):
             raise
-        return _refused(WRONG, str(error))
+        return _refused(UNREACHABLE if isinstance(error, PostgresNotStarted) else WRONG, str(error))
     except KeyboardInterrupt:
         return 130
     return result if isinstance(result, int) else 0

@@ -23,6 +23,7 @@ from infrastructure.clock import SystemClock
 from infrastructure.database import Row
 from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.partitions import strays
+from infrastructure.postgres_cluster import PostgresNotStarted
 from infrastructure.region_leaders import leaders_heard
 from ops.at_hand import at_hand
 from ops.pausing import paused_now
@@ -66,6 +67,8 @@ def _examined(settings: Settings) -> Iterator[Finding]:
                 yield look(parts)
     except StoreUnavailable as error:
         yield Finding("database", "unreachable", f"DATABASE_URL does not answer ({error})")
+    except PostgresNotStarted as error:
+        yield Finding("database", "unreachable", str(error))
     yield asyncio.run(_broker(settings))
 
 

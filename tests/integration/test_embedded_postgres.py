@@ -126,6 +126,11 @@ def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
         EmbeddedPostgres.start(data_dir, durable=False)
 
 
+def test_a_server_whose_files_can_not_be_made_says_why(data_dir: Path) -> None:
+    with pytest.raises(PostgresNotStarted, match=r"did not make its files: .*(error|FATAL):"):
+        EmbeddedPostgres.start(data_dir.joinpath(*["long" * 60] * 5), durable=False)  # no path of PostgreSQL's has 1024 bytes
+
+
 def test_a_refused_start_leaves_the_directory_free(data_dir: Path) -> None:
     with EmbeddedPostgres.start(data_dir, durable=False):
         pass
