@@ -13,7 +13,7 @@ from api.http_wire import Instant, Zone, answer
 from api.messages import known_names, message_after, page_of
 from api.request_wire import NoParameters, decode_body
 from application import redrive_messages
-from application.redrive_found import USUAL_PER_MINUTE, redrive_found
+from application.redrive_found import MOST_PER_MINUTE, USUAL_PER_MINUTE, redrive_found
 from application.redrive_messages import LONGEST_REASON, redrive_message
 from application.resolve_doubt import resolve_doubt
 from domain.errors import Invalid, Problem
@@ -53,7 +53,7 @@ class RedriveMany(Redrive, frozen=True, kw_only=True):
     until: Instant | None = msgspec.field(name="to", default=None)
     failed_from: Instant | None = None
     failed_to: Instant | None = None
-    per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = USUAL_PER_MINUTE
+    per_minute: Annotated[int, Meta(ge=1, le=MOST_PER_MINUTE)] = USUAL_PER_MINUTE
     dry_run: bool = False
 
 

@@ -21,7 +21,7 @@ from application.ports import Position, Recorded
 from application.register_user import RegisterUser, register_user
 from application.suppress_user import suppress_user, unsuppress_user
 from application.time_travel import Moment, as_of
-from application.upcoming import upcoming
+from application.upcoming import FARTHEST_DAYS, upcoming
 from domain import user
 from domain.errors import Conflict, Invalid, Problem, UserErasedError, UserUnknown
 from domain.event import Event
@@ -33,7 +33,6 @@ from projections.message_log import MESSAGE_LOG
 from projections.users_view import USERS_VIEW, Asked, UsersPage, ViewedUser
 
 A_YEAR: Final = 366
-TEN_YEARS: Final = 3660
 
 
 class ListUsers(Paging, frozen=True, kw_only=True):
@@ -46,7 +45,7 @@ class ListUsers(Paging, frozen=True, kw_only=True):
 class ListUpcoming(NoParameters, frozen=True, kw_only=True):
     """How far to look ahead."""
 
-    days: Annotated[int, Meta(ge=1, le=TEN_YEARS, description="Local dates from today on.")] = A_YEAR
+    days: Annotated[int, Meta(ge=1, le=FARTHEST_DAYS, description="Local dates from today on.")] = A_YEAR
 
 
 class IdErased(Conflict):

@@ -15,6 +15,7 @@ from domain.errors import Invalid, Problem
 from domain.message_type import MessageTypes
 
 USUAL_PER_MINUTE: Final = 6_000
+MOST_PER_MINUTE: Final = 1_000_000
 _A_MINUTE: Final = timedelta(minutes=1)
 
 
@@ -41,8 +42,8 @@ def redrive_found(
 
     Each page is a transaction, so that what a broken off run has done is done; again, it finds the rest. Raises Invalid.
     """
-    if per_minute < 1:
-        raise Invalid([Problem("per_minute", "must be at least 1")])
+    if not 1 <= per_minute <= MOST_PER_MINUTE:
+        raise Invalid([Problem("per_minute", f"must be from 1 to {MOST_PER_MINUTE}")])
     start = first_due(how, clock.now())
     redriven = looked_at = 0
     refused: Counter[str] = Counter()

@@ -19,6 +19,8 @@ MOST_STREAMS: Final = 200
 BEFORE: Final = timedelta(minutes=1)
 AFTER: Final = timedelta(minutes=10)
 """An ID made by another machine's clock, and a request that took its time."""
+NO_TIME_MS: Final = 1 << 47
+"""In the year 6429: whatever an ID tells from there on, nobody made it then."""
 
 
 class Told(Struct, frozen=True):
@@ -84,7 +86,9 @@ def trace(wanted: str, store: EventStore, stories: Stories, since: datetime | No
 def made_at(correlation_id: str) -> datetime | None:
     """When an ID was made, if it tells (UUIDv7, RFC 9562, 5.7)."""
     known = _uuid(correlation_id)
-    return datetime.fromtimestamp((known.int >> 80) / 1000, UTC) if known and known.version == 7 else None
+    if known is None or known.version != 7 or (milliseconds := known.int >> 80) >= NO_TIME_MS:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _found(correlation_id: str, stories: Stories, since: datetime | None) -> Iterable[Searched]:

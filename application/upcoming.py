@@ -1,11 +1,15 @@
 """What will a person be sent in the next days, when, and by which rule?"""
 
 from datetime import date, timedelta
+from typing import Final
 from uuid import UUID
 
 from domain.message_type import MessageType, MessageTypes, Occasion, TypeFailed
 from domain.user import User
 from domain.wanted_message import WantedMessage, occasions, taken_types, wanted_message
+
+FARTHEST_DAYS: Final = 3660
+"""As far as anybody may ask: ten years."""
 
 
 def upcoming(user_id: UUID, user: User, types: MessageTypes, since: date, days: int) -> list[WantedMessage]:

@@ -18,7 +18,7 @@ from application.ports import Position
 from infrastructure.audit_query import open_books
 from infrastructure.audit_read_models import AUDITED
 from ops.at_hand import at_hand
-from ops.settings import Settings
+from ops.settings import Settings, WrongSettings
 from ops.wiring import Parts
 
 WAIT_SECONDS: Final = 10.0
@@ -35,7 +35,9 @@ def audit(
     end: date | None = None,
     as_json: bool = False,
 ) -> int:
-    """0 if the days in [start, end) add up, else 1."""
+    """0 if the days in [start, end) add up, else 1. Raises WrongSettings where there are none."""
+    if start and end and not start < end:
+        raise WrongSettings("--to must be later than --from")
     groupings = tuple(dict.fromkeys(by))
     with at_hand(settings, "audit") as parts:
         _wait_for_read_models(parts)

@@ -1,6 +1,7 @@
 """`ninebell run worker --autoscale`: as many workers as the backlog wants, each a process, and ahead of the herd that comes."""
 
 import asyncio
+import re
 import time
 from typing import Final
 
@@ -19,6 +20,7 @@ from ops.wiring import Parts
 
 LOOK_SECONDS: Final = 3.0
 MOST: Final = 1_000
+_MIN_MAX: Final = re.compile(r"\d{1,4}:\d{1,4}", re.ASCII)
 
 log = structlog.get_logger()
 wanted = Gauge("ninebell_workers_wanted", "Workers that the backlog and the herd ahead call for")
@@ -26,9 +28,8 @@ wanted = Gauge("ninebell_workers_wanted", "Workers that the backlog and the herd
 
 def bounds_of(said: str) -> Bounds:
     """From MIN:MAX. Raises WrongSettings."""
-    least, colon, most = said.partition(":")
-    if colon and all(part.isascii() and part.isdigit() for part in (least, most)):
-        bounds = Bounds(int(least), int(most))
+    if _MIN_MAX.fullmatch(said):
+        bounds = Bounds(*map(int, said.split(":")))
         if 1 <= bounds.least <= bounds.most <= MOST:
             return bounds
     raise WrongSettings(f"--autoscale {said}: must be MIN:MAX, such as 2:20, from 1 to {MOST}")

@@ -33,7 +33,7 @@ def _sender(value: str) -> str:
 
 
 Stretch = Annotated[timedelta, BeforeValidator(_stretch)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 
 
 class RateSettings(BaseModel):

@@ -1,20 +1,20 @@
-"""The commands. Exit: 0 done, 1 done but something found, 2 wrong usage or settings, 3 a dependency is not reachable."""
+"""The commands. Exit: 0 done, 1 done but something found, 2 wrong usage or settings, 3 a dependency is not reachable.
+
+70 (EX_SOFTWARE of BSD's sysexits.h) is a mistake of ours, with its traceback.
+"""
 
 import sys
-from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
-from application.delivery_ports import BusUnavailable
-from application.ports import BrokenStreams, StoreUnavailable
-from domain.errors import MonthArchived
 from ops.cli_foresight import forecast, plan, simulate
 from ops.cli_keys import keys
 from ops.cli_messages import messages
+from ops.cli_numbers import Days, Milliseconds, Share
 from ops.cli_parked import parked
 from ops.cli_pause import pause, resume
 from ops.cli_projections import projections
@@ -22,12 +22,9 @@ from ops.cli_recover import recover
 from ops.cli_retention import erasure_report, restore, retain
 from ops.cli_templates import templates
 from ops.cli_trace import trace
+from ops.exit_codes import answered
 from ops.lifeline import end_with_stdin
 from ops.settings import Settings, WrongSettings, read_settings
-
-FOUND: Final = 1
-WRONG: Final = 2
-UNREACHABLE: Final = 3
 
 app = App(
     name="ninebell",
@@ -43,10 +40,10 @@ app = App(
 @app.command
 def up(
     *,
-    sink_delay_ms: float = 0,
-    sink_error_rate: float = 0,
-    sink_throttle_rate: float = 0,
-    sink_cut_rate: float = 0,
+    sink_delay_ms: Milliseconds = 0,
+    sink_error_rate: Share = 0,
+    sink_throttle_rate: Share = 0,
+    sink_cut_rate: Share = 0,
     sink_seed: int | None = None,
 ) -> int:
     """Run everything in one process: PostgreSQL from the wheel, an in-process bus, a sink. Ctrl-C stops it.
@@ -80,10 +77,10 @@ def run(
     *roles: str,
     autoscale: Annotated[bool | str, Parameter(metavar="MIN:MAX", show_default=False)] = False,
     regions: Annotated[str, Parameter(metavar="NAME,NAME", show_default=False)] = "",
-    delay_ms: float = 0,
-    error_rate: float = 0,
-    throttle_rate: float = 0,
-    cut_rate: float = 0,
+    delay_ms: Milliseconds = 0,
+    error_rate: Share = 0,
+    throttle_rate: Share = 0,
+    cut_rate: Share = 0,
     seed: int | None = None,
     until_stdin_closes: Annotated[bool, Parameter(show=False)] = False,
 ) -> int:
@@ -172,7 +169,7 @@ def import_(
 
 
 @app.command
-def explain(user: str, /, *, days: int = 400, type: str | None = None, year: int | None = None, json: bool = False) -> int:  # noqa: A002
+def explain(user: str, /, *, days: Days = 400, type: str | None = None, year: int | None = None, json: bool = False) -> int:  # noqa: A002
     """Say what a user (UUID or external_id) gets next, why then, and what became of each message.
 
     With --type and --year: why they got it in that year, or did not, and what would help.
@@ -275,46 +272,11 @@ app.command(erasure_report)
 
 def main(arguments: list[str] | None = None) -> int:
     """The console script."""
-    return _answered(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
+    return answered(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
 
 
 def _settings() -> Settings:
     return read_settings()
-
-
-def _answered(command: Callable[[], object]) -> int:
-    """The exit code; what a person can mend is one clear line, not a traceback."""
-    try:
-        result = command()
-    except CycloptsError as error:
-        return _refused(WRONG, f"{error}\nninebell --help lists the commands, ninebell COMMAND --help their options.")
-    except WrongSettings as error:
-        return _refused(WRONG, str(error))
-    except BrokenStreams as error:
-        return _refused(FOUND, f"{error} can't be read: ninebell parked list says what was left alone, and why.")
-    except MonthArchived as error:
-        return _refused(FOUND, f"{error}.")
-    except (StoreUnavailable, BusUnavailable) as error:
-        return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
-    except Exception as error:
-        from infrastructure.postgres_cluster import PostgresNotStarted
-        from ops.roles import FATAL  # with it comes every role, which most commands do without
-
-        if not isinstance(error, FATAL):
-            raise
-        return _refused(UNREACHABLE if isinstance(error, PostgresNotStarted) else WRONG, str(error))
-    except KeyboardInterrupt:
-        return 130
-    return result if isinstance(result, int) else 0
-
-
-def _dependency(error: Exception) -> str:
-    return "The database (DATABASE_URL)" if isinstance(error, StoreUnavailable) else "The broker (AMQP_URL)"
-
-
-def _refused(code: int, line: str) -> int:
-    print(line, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

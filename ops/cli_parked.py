@@ -2,13 +2,14 @@
 
 from cyclopts import App
 
+from ops.cli_numbers import Limit
 from ops.settings import read_settings
 
 parked = App(name="parked", help="What could not be read, applied or decoded, and was left alone: list, retry, discard.")
 
 
 @parked.command(name="list")
-def list_parked(*, follower: str | None = None, limit: int = 100, json: bool = False) -> int:
+def list_parked(*, follower: str | None = None, limit: Limit = 100, json: bool = False) -> int:
     """List it with its errors: events, message types that fail on a person, and send commands that no worker could take.
 
     For example:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from ops.cli_numbers import Examples, Processes, Sample
 from ops.settings import read_settings
 
 projections = App(name="projections", help="Read models: list, rebuild, rollback, drop, verify.")
@@ -36,13 +37,13 @@ class Way:
     """Compare with the live tables, at one position of the log, before the swap."""
     expect_no_diff: bool = False
     """The same, and with a difference exit 1 without a swap."""
-    examples: int = 10
+    examples: Examples = 10
     """Show so many of the rows that differ, for each table."""
     no_swap: bool = False
     """Leave the live tables as they are; called again without it, the same tables are swapped in."""
     anew: bool = False
     """Throw away what an earlier call began."""
-    processes: int | None = None
+    processes: Processes = None
     """Read with so many; if not given, with as many as there are cores, and half of them while messages are sent."""
     archives: Annotated[Path | None, Parameter(name="--from")] = None
     """The directory where the files of archived months lie now; where they were put, if not given."""
@@ -90,8 +91,8 @@ def verify(
     name: str,
     /,
     *,
-    sample: int | None = None,
-    examples: int = 10,
+    sample: Sample = None,
+    examples: Examples = 10,
     archives: Annotated[Path | None, Parameter(name="--from")] = None,
     json: bool = False,
 ) -> int:

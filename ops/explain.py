@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from application.explain_user import ExplainedMessage, Explanation, explain_user
+from application.explain_year import days_of
 from application.explain_year import explain_year as year_explained
 from application.ports import EventStore, Recorded
 from domain.errors import Invalid, UserErasedError, UserUnknown
@@ -41,7 +42,8 @@ def explain_year(user: str, message_type: str, year: int, settings: Settings, *,
     with at_hand(settings, "explain") as parts, known_user():
         user_id, now = user_id_of(user, parts.store), parts.clock.now()
         try:
-            pauses = PostgresPauses(parts.database).between(datetime(year, 1, 1, tzinfo=UTC) - A_DAY, now)
+            first = datetime.combine(days_of(year)[0], time(), UTC)
+            pauses = PostgresPauses(parts.database).between(first - A_DAY, now)
             found = year_explained(user_id, message_type, year, parts.store, parts.types, pauses, now)
         except (Invalid, ValueError) as error:
             raise WrongSettings(f"--{error}") from error

@@ -6,21 +6,29 @@ from typing import Final
 
 from ops.settings import WrongSettings
 
+EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 _STRETCH: Final = re.compile(r"[1-9]\d{0,5}[smhd]", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def instant(text: str) -> datetime:
-    """An ISO instant; without an offset it is UTC. Raises ValueError."""
+    """An ISO instant; without an offset it is UTC.
+
+    Raises ValueError, also so near an end of the calendar that what is reckoned from it might lie outside.
+    """
     at = datetime.fromisoformat(text.strip())
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if not EARLIEST <= at < LATEST:
+        raise ValueError(f"must be from {EARLIEST:%Y} to {LATEST:%Y}")
+    return at.astimezone(UTC)
 
 
 def given_instant(option: str, text: str | None) -> datetime | None:
     """What an option says, if it is there. Raises WrongSettings."""
     try:
         return None if text is None else instant(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise WrongSettings(f"{option}: {text} is not an instant such as 2027-05-15T08:00:00Z") from error
 
 

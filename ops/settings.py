@@ -152,7 +152,7 @@ class Settings(BaseModel):
     master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
         None, alias="NINEBELL_MASTER_KEY", description="base64 of 32 bytes; must be given with DATABASE_URL"
     )
-    lease_seconds: float = Field(15.0, gt=0, alias="NINEBELL_LEASE_SECONDS", description="until a silent worker is dead")
+    lease_seconds: float = Field(15.0, gt=0, le=3600, alias="NINEBELL_LEASE_SECONDS", description="until a silent worker is dead")
     only_to: str | None = Field(None, alias="NINEBELL_ONLY_TO", description="glob of recipients for trial sending")
     config: Path | None = Field(None, alias="NINEBELL_CONFIG", description="TOML with [types.NAME] and [channels.NAME]")
     types: dict[str, TypeSettings] = Field(default_factory=dict)

@@ -10,6 +10,7 @@ import pytest
 from application.provider_limit import ProviderLimit
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.database import Database
+from ops import cli
 from ops.cli import main
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -255,6 +256,12 @@ def test_a_wrong_pause_is_refused(run, arguments, named):
     assert code == 2
     assert named in err
     assert run("pause", "--list")[1] == "Nothing is paused.\n"
+
+
+def test_what_nobody_foresaw_is_neither_found_nor_wrong_usage(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda *_, **__: 1 // 0)
+    assert main(["audit"]) == 70
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ZeroDivisionError")
 
 
 def test_every_command_has_help_with_an_example(capsys):

@@ -233,7 +233,7 @@ def test_many_are_told_a_line_per_thousand(run, people):
         (("reschedule", UUID(int=1), "--due-at", "9999-12-31T23:59:59-14:00"), "--due-at:"),
         (("resolve", UUID(int=1), "sent"), "No scheduled message has this ID."),
         (("redrive",), "--reason: say why"),
-        (("redrive", "--reason", "x", "--per-minute", "0"), "--per-minute: must be at least 1"),
+        (("redrive", "--reason", "x", "--per-minute", "0"), "--per-minute: must be from 1 to 1000000"),
         (("redrive", "--reason", "x", "--late-window", "soon"), "--late-window: soon is not a length of time"),
         (("redrive", "--reason", "x" * 101), "--reason: must be at most 100 characters"),
         (("redrive", UUID(int=1), "--status", "expired"), "name either messages or a filter"),
