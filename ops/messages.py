@@ -15,7 +15,7 @@ from application.ports import Origin, Position
 from application.redrive_found import why
 from application.reschedule_message import RescheduleMessage, reschedule_message
 from application.resolve_doubt import resolve_doubt
-from domain.errors import Conflict, Invalid, Refusal
+from domain.errors import Conflict, Invalid, MonthArchived, Refusal
 from domain.scheduled_message import Reason, Status
 from domain.timezones import NAMES
 from ops.at_hand import at_hand
@@ -110,14 +110,17 @@ def told_if_behind(parts: Parts) -> None:
 
 @contextmanager
 def wrong_usage_named() -> Iterator[None]:
-    """What is refused otherwise than by the message's own state is wrong usage. Raises WrongSettings."""
+    """What is refused otherwise than by the message's own state, or for its month was archived, is wrong usage.
+
+    Raises WrongSettings.
+    """
     try:
         yield
     except Invalid as refused:
         raise WrongSettings("\n".join(f"--{one.field.replace('_', '-')}: {one.reason}" for one in refused.problems)) from refused
     except BadCursor as refused:
         raise WrongSettings("--cursor: is not one that a list gave out") from refused
-    except Conflict:
+    except (Conflict, MonthArchived):
         raise
     except Refusal as refused:
         raise WrongSettings(why(refused)) from refused

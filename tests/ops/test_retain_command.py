@@ -65,10 +65,11 @@ def test_a_month_goes_to_the_data_directory_and_comes_back(run: Run, long_ago: N
     assert (code, f"{MONTH} dropped: 1 messages, 2 events, {file}, SHA-256 " in out) == (0, True)
     assert run("retain", "--before", NEXT)[1].startswith(f"No month that ends before {NEXT} is in the database.\n")
     assert json.loads(run("audit", "--json")[1])["total"]["expired"] == 1
-    assert run("messages", "cancel", MESSAGE)[::2] == (
-        2,
-        f"the messages of {MONTH} were archived: ninebell restore {MONTH} brings them back\n",
-    )
+    for words in (("cancel",), ("reschedule", "--due-at", f"{DAY}T10:00:00Z"), ("resolve", "sent"), ("redrive", "--reason", "r")):
+        assert run("messages", words[0], MESSAGE, *words[1:])[::2] == (
+            1,
+            f"the messages of {MONTH} were archived: ninebell restore {MONTH} brings them back.\n",
+        )
     assert run("restore", MONTH)[:2] == (0, f"{MONTH} restored, 2 events\n")
     assert run("restore", MONTH)[:2] == (0, f"{MONTH} is not archived: the database has all there is of it\n")
 
