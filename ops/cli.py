@@ -1,6 +1,6 @@
 """The commands. Exit: 0 done, 1 done but something found, 2 wrong usage or settings, 3 a dependency is not reachable.
 
-70 (EX_SOFTWARE of BSD's sysexits.h) is a mistake of ours, with its traceback.
+70 (EX_SOFTWARE of sysexits.h) is a mistake of ours, with its traceback; 141 (128 + SIGPIPE) is quiet: nobody read to the end.
 """
 
 import sys

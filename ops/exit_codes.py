@@ -1,5 +1,7 @@
 """With which exit code does a command end, and what is said then?"""
 
+import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,10 +18,26 @@ FOUND: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3
 UNFORESEEN: Final = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED: Final = 130
+UNREAD: Final = 141  # 128 + SIGPIPE, as a shell tells of whoever that ends
 
 
 def answered(command: Callable[[], object]) -> int:
-    """The exit code; what a person can mend is one clear line, not a traceback."""
+    """The exit code of a command, whose output somebody reads, or nobody to its end."""
+    try:
+        code = _ended(command)
+        sys.stdout.flush()  # here, where it can be answered that nobody reads
+    except BrokenPipeError:
+        return UNREAD if _is_unread() else _unforeseen()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich met it, and has seen to standard output
+            return UNREAD
+        raise
+    return code
+
+
+def _ended(command: Callable[[], object]) -> int:
+    """What a person can mend is one clear line, not a traceback."""
     try:
         result = command()
     except CycloptsError as error:
@@ -32,17 +50,37 @@ def answered(command: Callable[[], object]) -> int:
         return _refused(FOUND, f"{error}.")
     except (StoreUnavailable, BusUnavailable) as error:
         return _refused(UNREACHABLE, f"{_dependency(error)} is not reachable ({error}).")
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001  (whatever else it is, its traceback says)
         from infrastructure.postgres_cluster import PostgresNotStarted
         from ops.roles import FATAL  # with it comes every role, which most commands do without
 
         if not isinstance(error, FATAL):
-            traceback.print_exc()
-            return UNFORESEEN
+            return _unforeseen()
         return _refused(UNREACHABLE if isinstance(error, PostgresNotStarted) else WRONG, str(error))
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _is_unread() -> bool:
+    """Whether it was our output that broke, and no other pipe or socket. What is left of it goes nowhere then.
+
+    Else Python would write it at its end, and complain (docs.python.org/3/library/signal.html, Note on SIGPIPE).
+    """
+    output = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        output.register(stream.fileno(), 0)  # that its reader is gone is told unasked
+    broken = [number for number, _ in output.poll(0)]
+    for number in broken:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return bool(broken)
+
+
+def _unforeseen() -> int:
+    traceback.print_exc()
+    return UNFORESEEN
 
 
 def _dependency(error: Exception) -> str:
