@@ -6,7 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 from typing import Final
+from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
+from application.ports import Clock
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+A_MILLISECOND: Final = timedelta(milliseconds=1)
 READ_EVERY_SECONDS: Final = 1.0
 SLOWEST_ANSWER_SECONDS: Final = 1.0
 LARGEST_CORRECTION: Final = timedelta(seconds=5)
@@ -94,6 +101,14 @@ class DatabaseClock:
             logger.error("the database's clock is believed after its jump by %.1f s", (zero - self._zero).total_seconds())
             self._zero, self._jumped_to = zero, None
             self._last = zero + timedelta(seconds=self._monotonic())
+
+
+def id_of_now(clock: Clock) -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7) that tells this clock's time, so that its age can be told by the same clock.
+
+    Of the same millisecond in no order.
+    """
+    return uuid7(nanoseconds=(clock.now() - EPOCH) // A_MILLISECOND * 1_000_000)
 
 
 class SimulatedClock:

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
-from uuid_utils.compat import uuid7
 
 from api.service import Service
 from application.address_cap import KEPT
@@ -28,7 +27,7 @@ from application.retry_parked import RetryParked
 from domain.message_type import MessageTypes
 from infrastructure.addresses_written_to import PostgresAddresses
 from infrastructure.api_keys import ApiKeys
-from infrastructure.clock import DatabaseClock
+from infrastructure.clock import DatabaseClock, id_of_now
 from infrastructure.database import Database
 from infrastructure.derivation_tables import moved_by_tzdata
 from infrastructure.dispatcher_tables import PostgresDispatcherWork
@@ -237,7 +236,7 @@ def planner(parts: Parts, guard: Callable[[], Leadership | None], ahead: Ahead) 
 
 
 def dispatcher(parts: Parts, term: Term) -> Dispatcher:
-    return Dispatcher(of_dispatcher(parts, "dispatcher", term), parts.types, parts.channels, uuid7)
+    return Dispatcher(of_dispatcher(parts, "dispatcher", term), parts.types, parts.channels, partial(id_of_now, parts.clock))
 
 
 def publisher(parts: Parts, term: Term) -> Publisher:
@@ -250,7 +249,7 @@ def recovery(parts: Parts, term: Term) -> Recovery:
         of_dispatcher(parts, "recovery", term),
         parts.types,
         parts.channels,
-        uuid7,
+        partial(id_of_now, parts.clock),
         lease_seconds=parts.settings.lease_seconds,
         call_timeout_seconds=parts.channels.longest_call_seconds,
     )
@@ -261,7 +260,7 @@ def retry_parked(parts: Parts, term: Term) -> RetryParked:
 
 
 def repeat_doubt(parts: Parts, term: Term) -> RepeatDoubt:
-    return RepeatDoubt(of_dispatcher(parts, "doubt", term), parts.types, parts.channels, uuid7)
+    return RepeatDoubt(of_dispatcher(parts, "doubt", term), parts.types, parts.channels, partial(id_of_now, parts.clock))
 
 
 def rebuild_of(parts: Parts, name: str, stop: Event, watch: Watch, processes: int | None = None) -> Rebuild:
