@@ -12,9 +12,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 
-from infrastructure.database import Row
+from infrastructure.database import SCHEMA, Row, translated
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -107,6 +107,14 @@ class Keyring:
             raise WrongMasterKey(
                 "this database holds users sealed under another master key: set the NINEBELL_MASTER_KEY it began with"
             )
+
+
+def is_claimed(dsn: str) -> bool:
+    """Whether a database was begun under a master key. Raises StoreUnavailable."""
+    with translated(), Connection.connect(dsn, autocommit=True) as connection:
+        table = f"{SCHEMA}.installation"
+        made = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
+        return made and connection.execute(f"SELECT FROM {table}").fetchone() is not None
 
 
 def _derived(master_key: bytes, purpose: bytes) -> bytes:

@@ -14,10 +14,12 @@ import structlog
 from msgspec import Struct
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.keyring import WrongMasterKey, is_claimed
 from infrastructure.postgres_cluster import PostgresNotStarted
 from ops.settings import MASTER_KEY_BYTES, Settings, WrongSettings
 
 LOOK_SECONDS: Final = 1.0
+PUT_BACK: Final = "put back the one there was, or set NINEBELL_MASTER_KEY to it, in base64"
 
 log = structlog.get_logger()
 
@@ -33,7 +35,9 @@ class Installation(Struct, frozen=True):
 def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]:
     """The database named in the settings, else the data directory's own, started if it is down and stopped by its last user.
 
-    `owner`: as `up`, of which there is one a data directory. Raises WrongSettings, DataDirectoryBusy, PostgresNotStarted.
+    `owner`: as `up`, of which there is one a data directory.
+
+    Raises WrongSettings, WrongMasterKey, DataDirectoryBusy, PostgresNotStarted.
     """
     if settings.database_url and settings.master_key:
         master_key = base64.b64decode(settings.master_key.get_secret_value())
@@ -41,7 +45,7 @@ def opened(settings: Settings, *, owner: bool = False) -> Iterator[Installation]
         return
     _see_to(settings.data_dir)
     with EmbeddedPostgres.start(settings.data_dir, guest=not owner) as postgres, _kept_alive(postgres):
-        yield Installation(postgres.dsn, _embedded_master_key(settings))
+        yield Installation(postgres.dsn, _embedded_master_key(settings, postgres.dsn))
 
 
 @contextmanager
@@ -75,14 +79,22 @@ def _see_to(data_dir: Path) -> None:
         raise WrongSettings(f"NINEBELL_DATA_DIR={data_dir}: {error.strerror}; set NINEBELL_DATA_DIR to another") from error
 
 
-def _embedded_master_key(settings: Settings) -> bytes:
-    """The one given, else the data directory's own, made at the first start and readable by its owner alone."""
+def _embedded_master_key(settings: Settings, dsn: str) -> bytes:
+    """The one given, else the data directory's own, made at the first start and readable by its owner alone.
+
+    Raises WrongMasterKey for one that is lost or cut short: whoever has a copy finds its place empty.
+    """
     if settings.master_key:
         return base64.b64decode(settings.master_key.get_secret_value())
     file = settings.data_dir / "master.key"
     if not file.exists():
+        if is_claimed(dsn) and not file.exists():  # looked for again: whoever claims has written it before
+            raise WrongMasterKey(f"{file} is not there, and this database began with a master key: {PUT_BACK}")
         _write_once(file, secrets.token_bytes(MASTER_KEY_BYTES))
-    return file.read_bytes()
+    master_key = file.read_bytes()
+    if len(master_key) != MASTER_KEY_BYTES:
+        raise WrongMasterKey(f"{file} must have {MASTER_KEY_BYTES} bytes, not {len(master_key)}: {PUT_BACK}")
+    return master_key
 
 
 def _write_once(file: Path, content: bytes) -> None:
