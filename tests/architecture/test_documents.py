@@ -48,6 +48,13 @@ def test_every_path_named_in_architecture_exists() -> None:
     assert [path for path in named if not exists(path)] == []
 
 
+def test_make_alone_lists_the_targets() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make that runs us
+    said = subprocess.run(["make"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    listed = [line.split()[:2] for line in said.splitlines()]
+    assert {"run", "test", "check", "bench", "prove", "chaos", "clean"} <= {target for make, target in listed if make == "make"}
+
+
 def readme_commands() -> list[str]:
     """Every line of README's shell blocks, continued lines joined, without comments and `make test`."""
     blocks = "".join(SHELL_BLOCK.findall((ROOT / "README.md").read_text())).replace("\\\n", " ")

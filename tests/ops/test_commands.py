@@ -3,6 +3,7 @@
 import json
 import re
 from hashlib import sha256
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -10,8 +11,15 @@ import pytest
 from application.provider_limit import ProviderLimit
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.database import Database
+from application.erase_user import erase_user
+from application.ports import Origin
+from infrastructure.partitions import ensure_partitions
 from ops import cli
+from ops.at_hand import at_hand
 from ops.cli import main
+from ops.settings import read_settings
+from tests.ops.test_retain_command import DAY, MESSAGE, STORY
+from tests.retention_scene import told
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 HEADER = "external_id,first_name,last_name,email,timezone,birthday,country,message_types\n"
@@ -110,6 +118,18 @@ def test_ndjson_is_imported_by_its_ending(run, people):
     assert report_of(run, people(json.dumps(line) + "\n", "people.ndjson"))[1]["accepted"] == 1
 
 
+def test_whoever_was_erased_is_imported_again_only_if_readmitted(run, people):
+    file = people(HEADER + ADA)
+    run("import", file)
+    with at_hand(read_settings(), "test") as parts:
+        [ada] = parts.store.users_of(["ada"]).values()
+        assert isinstance(ada, UUID)
+        erase_user(ada, parts.store, Origin("cli"), parts.clock.now())
+    code, report = report_of(run, file)
+    assert (code, report["accepted"], [each["reason"] for each in report["rejections"]]) == (1, 0, ["erased"])
+    assert report_of(run, file, "--readmit") == (0, report_of_counts(accepted=1))
+
+
 def test_explain_names_date_zone_offset_instant_and_rule(run, people):
     run("import", people(HEADER + ADA), "--first-occasion", "2020-01-01")
     code, out, _ = run("explain", "ada")
@@ -137,6 +157,19 @@ def test_an_audit_of_nothing_adds_up(run):
     code, out, _ = run("audit", "--json")
     assert code == 0
     assert json.loads(out)["balanced"] is True
+
+
+def test_an_audit_that_does_not_add_up_ends_with_1(run):
+    with at_hand(read_settings(), "test") as parts:
+        with parts.database.connect() as connection:
+            ensure_partitions(connection, DAY, DAY)
+        told(parts.store, (MESSAGE, STORY))
+        with parts.database.connect() as connection:
+            connection.execute("DELETE FROM message_log")
+    code, out, _ = run("audit")
+    assert (code, out.splitlines()[-1].endswith("IT DOES NOT ADD UP.")) == (1, True)
+    code, out, _ = run("audit", "--json")
+    assert (code, json.loads(out)["balanced"]) == (1, False)
 
 
 def test_an_audit_fits_into_a_terminal(run, people, monkeypatch):

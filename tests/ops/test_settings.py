@@ -21,6 +21,13 @@ def test_without_any_setting_everything_is_embedded():
     assert (channel.name, channel.kind, channel.url) == ("sink", "sink", "http://127.0.0.1:8081/send")
 
 
+def test_what_is_not_set_is_as_promised():
+    settings = read_settings({"NINEBELL_CHANNEL": "http", "NINEBELL_HTTP_URL": "http://127.0.0.1/send"})
+    assert (str(settings.data_dir), settings.lease_seconds, settings.http_bulk) == (".ninebell", 15, 1)
+    (channel,) = settings.channels_in_use
+    assert (channel.traits.idempotent, channel.traits.bulk, channel.traits.key_lifetime) == (True, 1, timedelta(hours=24))
+
+
 def test_every_wrong_setting_is_named_at_once():
     wrong = {"NINEBELL_LISTEN": "8080", "NINEBELL_FOO": "1", "NINEBELL_CHANNEL": "fax", "NINEBELL_HTTP_BULK": "0"}
     with pytest.raises(WrongSettings) as refused:
