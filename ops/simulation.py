@@ -26,7 +26,8 @@ from ops.settings import Settings, WrongSettings
 from ops.simulation_changes import Change, apply_change
 from ops.simulation_parts import Parts, simulated
 from ops.simulation_people import People, Shard
-from ops.simulation_record import Chronicle, Row
+from ops.simulation_record import Chronicle, Row, unsent
+from ops.simulation_silenced import Silenced
 
 PEOPLE_EXIST_BEFORE: Final = timedelta(hours=72)
 LAST_ZONE_LAGS: Final = timedelta(hours=12)  # a date is over everywhere once it is over in Etc/GMT+12
@@ -80,7 +81,7 @@ def live(settings: Settings, dsn: str, span: Span, shard: Shard, report: Report)
         people = _import(span, parts, shard, report)
         simulation = _Simulation(parts, span, people, report)
         asyncio.run(simulation.run())
-        rows = simulation.chronicle.rows(people.names, span.start, span.end)
+        rows = simulation.rows()
         calls = [key for key in parts.channel.keys if span.start <= occasion_of(UUID(key)) < span.end]
         return Lived(rows, calls, simulation.refused)
 
@@ -93,6 +94,7 @@ class _Simulation:
         self._changes = [(place, change) for place, change in enumerate(span.changes) if change.at <= span.over]
         self._changes.reverse()
         self._sent: list[tuple[Claim, Outcomes]] = []  # not recorded yet
+        self._silenced = Silenced(parts.store, parts.types, people.names if span.changes else {}, span.start, span.end)
         self.chronicle = Chronicle(parts.store)
         self.refused: list[tuple[int, Rejection]] = []
 
@@ -107,6 +109,17 @@ class _Simulation:
                 reported = following
             await self._live(now, following)
             now = following
+
+    def rows(self) -> list[Row]:
+        """One for every occasion of the span."""
+        names, unplanned = self._people.names, self._silenced.occasions
+        rows = self.chronicle.rows(names, self._span.start, self._span.end)
+        return rows + [
+            unsent(wanted, names[user_id], reason)
+            for user_id, found in unplanned.items()
+            for message_id, (wanted, reason) in found.items()
+            if message_id not in self.chronicle.messages
+        ]
 
     def _anything_pending(self, now: datetime) -> bool:
         self._record(now)
@@ -139,7 +152,8 @@ class _Simulation:
     def _change(self, place: int, change: Change, now: datetime) -> None:
         if self._people.here(change.external_id):
             refuse = partial(self._refuse, place)
-            apply_change(change, self._parts.store, self._parts.types, now, refuse)
+            with self._silenced.seeing(change.external_id, now):
+                apply_change(change, self._parts.store, self._parts.types, now, refuse)
 
     def _refuse(self, place: int, rejection: Rejection) -> None:
         self.refused.append((place, rejection))

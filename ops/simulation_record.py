@@ -18,6 +18,7 @@ from domain.scheduled_message import (
     ScheduledMessage,
     evolve,
 )
+from domain.wanted_message import WantedMessage
 from infrastructure.event_store import PostgresEventStore
 from projections.logged_message import reason_shown
 
@@ -89,6 +90,12 @@ def _row(message: ScheduledMessage, user: str) -> Row:
         status=message.status,
         reason=reason_shown(message),
     )
+
+
+def unsent(wanted: WantedMessage, user: str, reason: str) -> Row:
+    """Of an occasion that was never planned."""
+    due_at = _shown(wanted.due_at)
+    return Row(user, wanted.message_type, wanted.occasion.isoformat(), wanted.timezone, due_at, "", "cancelled", reason)
 
 
 def _shown(instant: datetime) -> str:
