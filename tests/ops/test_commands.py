@@ -8,11 +8,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from application.erase_user import erase_user
+from application.ports import Origin
 from application.provider_limit import ProviderLimit
 from infrastructure.channel_states import PostgresChannels
 from infrastructure.database import Database
-from application.erase_user import erase_user
-from application.ports import Origin
 from infrastructure.partitions import ensure_partitions
 from ops import cli
 from ops.at_hand import at_hand
