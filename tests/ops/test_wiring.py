@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -30,10 +30,18 @@ def built(**environment: str) -> Iterator[Parts]:
     parts.database.close()
 
 
-@pytest.mark.parametrize("made", [dispatcher, recovery, repeat_doubt])
-def test_a_dispatchs_id_tells_the_databases_time_and_not_this_machines(made: Callable[[Parts, Term], Any]) -> None:
+@pytest.mark.parametrize(
+    "new_id_in",
+    [
+        lambda parts: dispatcher(parts, TERM)._new_id,
+        lambda parts: recovery(parts, TERM)._new_id,
+        lambda parts: repeat_doubt(parts, TERM)._calls._new_id,
+    ],
+    ids=["dispatcher", "recovery", "repeat_doubt"],
+)
+def test_a_dispatchs_id_tells_the_databases_time_and_not_this_machines(new_id_in: Callable[[Parts], Callable[[], UUID]]) -> None:
     with built() as parts:
-        new_id = made(parts, TERM)._new_id
+        new_id = new_id_in(parts)
         ids = [new_id() for _ in range(1_000)]
         assert {requested_at(each) for each in ids} == {LATER}
         assert len(set(ids)) == len(ids)
