@@ -17,7 +17,7 @@ from ops.instants import instant
 from ops.settings import Settings, WrongSettings
 from ops.simulation import Outage, Span
 from ops.simulation_changes import read_changes
-from ops.simulation_processes import live_in, processes_for
+from ops.simulation_processes import ShardLost, live_in, processes_for
 from ops.simulation_record import in_order, write_csv
 from ops.simulation_summary import show_summary
 
@@ -53,7 +53,7 @@ def simulate(
     down = _outage(outage) if outage else None
     told = tuple(read_changes(changes, partial(_tell, changes.name))) if changes else ()
     span = Span(people=people, start=start, end=end, outage=down, changes=told)
-    with _terminated_in_order(), _bar() as bar:
+    with _ending_in_order(), _bar() as bar:
         lived = live_in(processes or processes_for(settings, span), settings, span, _Reporting(people.name, bar, tell))
     for _, refused in sorted((one for part in lived for one in part.refused), key=lambda one: one[0]):
         _tell(changes.name if changes else "", refused)
@@ -116,11 +116,14 @@ def _write_errors_told(option: str) -> Iterator[None]:
 
 
 @contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """Told to end, take the temporary database away as well."""
+def _ending_in_order() -> Iterator[None]:
+    """Told to end, take the temporary database away as well; say in a line that a process died. Raises SystemExit."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
+    except ShardLost as error:
+        print(f"{error}; nothing was written", file=sys.stderr)
+        raise SystemExit(1) from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

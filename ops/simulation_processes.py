@@ -28,6 +28,10 @@ WORTH_IT: Final = 10_000_000
 """From so many bytes of people times days on, another process saves more time than it takes to start."""
 
 
+class ShardLost(Exception):
+    """A process of a simulation has died, and with it the lives it had to tell of."""
+
+
 def processes_for(settings: Settings, span: Span) -> int:
     """One where there is little to do, where people come through a pipe, or where what one gets hangs on what another got."""
     if is_capped(settings) or not span.people.is_file():
@@ -39,7 +43,7 @@ def processes_for(settings: Settings, span: Span) -> int:
 def live_in(processes: int, settings: Settings, span: Span, report: Report) -> list[Lived]:
     """Everybody's lives, shard by shard: each on a database of its own, of one server that goes away afterwards.
 
-    Raises PostgresNotStarted, StoreUnavailable, WrongSettings.
+    Raises PostgresNotStarted, ShardLost, StoreUnavailable, WrongSettings.
     """
     shards = [Shard(number, processes) for number in range(processes)]
     if processes == 1:
@@ -89,15 +93,21 @@ class _Process:
         theirs.close()  # so that the link breaks with the process
 
     def begin(self, dsn: str) -> None:
-        self.link.send(dsn)
+        with self._alive():
+            self.link.send(dsn)
 
     def told(self) -> Any:
         """What was sent next."""
-        try:
+        with self._alive():
             return self.link.recv()
-        except EOFError:
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError):
             self._process.join()
-            raise RuntimeError(f"a process of the simulation ended with code {self._process.exitcode}") from None
+            raise ShardLost(f"a process of the simulation ended with code {self._process.exitcode}") from None
 
     def end(self) -> None:
         """Whatever it does. Twice is harmless."""
