@@ -138,7 +138,9 @@ def test_the_table_names_nobody(pool: Database) -> None:
     on_postgres(pool).take([place()])
     with pool.cursor() as cursor:
         [row] = cursor.execute("SELECT * FROM addresses_written_to").fetchall()
-    assert not [cell for cell in row if b"ada" in (cell if isinstance(cell, bytes) else str(cell).encode()).lower()]
+    said = b" ".join(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row).lower()
+    assert b"ada@" not in said
+    assert b"example" not in said
     assert Keyring(MASTER_KEY).address_hash("ADA@example.com") in row
     assert Keyring(MASTER_KEY).external_id_hash("ada@example.com") not in row
     assert Keyring(bytes(32)).address_hash("ada@example.com") not in row
