@@ -147,7 +147,7 @@ def calls_of(
     if bulk == 1:
         return tuple(_single(letter, messages, doubted) for letter in letters.values())
     firsts = {id_: first for id_ in letters.keys() - doubted if (first := _first_in_doubt(messages[id_])) is not None}
-    places = {first: _places(repeated[first]) for first in {dispatch_id, *firsts.values()}}
+    places = {first: places_of(repeated[first]) for first in {dispatch_id, *firsts.values()}}
     stretches: dict[tuple[UUID, int], list[UUID]] = {}
     for id_ in letters:
         first = firsts.get(id_, dispatch_id)
@@ -160,7 +160,7 @@ def calls_of(
     )
 
 
-def _places(dispatch: Stream[Dispatch]) -> dict[UUID, int]:
+def places_of(dispatch: Stream[Dispatch]) -> dict[UUID, int]:
     """Which of its members each is; asked of the tuple, every ID would be compared with half of the others."""
     return {id_: place for place, id_ in enumerate(members_of(dispatch))}
 

@@ -68,13 +68,12 @@ class Dispatcher:
             more, ready_at = self._follow_messages(work, glance)
             self._caught_up |= not more
             behind = self._follow_dispatches(work, glance)
-            look = not (self._rerouted or behind)
-            withdrew, stranded = withdraw_stranded(work, self._channels.names, now) if look else (False, False)
+            stranded = not self._rerouted and (behind or withdraw_stranded(work, self._channels.names, now))
             self._next_ready_at = min(filter(None, (glance.first_ready_at, ready_at)), default=None)
             ready = steady and self._caught_up and self._next_ready_at and self._next_ready_at <= now
             # A withdrawal may append to dispatches alone, and after that nothing can be appended to messages.
-            self._in_the_thick = bool(ready and not withdrew and self._dispatch_due(work, now))
-        self._rerouted |= not (behind or stranded)
+            self._in_the_thick = bool(ready and not stranded and self._dispatch_due(work, now))
+        self._rerouted = not stranded
         return stranded or behind or more or self._in_the_thick
 
     def next_wake(self, now: datetime) -> float:

@@ -17,14 +17,14 @@ STRANDED: Final = Origin(who="dispatcher", causation_id="settings")
 CHANNEL_GONE: Final = "channel_gone"
 
 
-def withdraw_stranded(work: DispatcherWork, channels: Sequence[str], now: datetime) -> tuple[bool, bool]:
-    """Take a page of them back: their messages are due again, through a channel there is. Whether any was, and may be more.
+def withdraw_stranded(work: DispatcherWork, channels: Sequence[str], now: datetime) -> bool:
+    """Take a page of them back: their messages are due again, through a channel there is. Whether there may be more.
 
     To be called when the dispatches log has been followed, as that locks rows for which others wait who want the logs next.
     """
     dispatch_ids = work.unstarted_elsewhere(channels, PAGE)
     if not dispatch_ids:
-        return False, False
+        return False
     streams = readable(work.load_dispatches, dispatch_ids)
     work.finished([id_ for id_ in dispatch_ids if id_ not in streams])  # left alone, or they would be all of every page
     members = {member for stream in streams.values() if stream.state for member in stream.state.members}
@@ -33,7 +33,7 @@ def withdraw_stranded(work: DispatcherWork, channels: Sequence[str], now: dateti
     if groups:
         work.members_in_flight()  # before the append: all who do both wait in this order
         work.append(groups, STRANDED, now)
-    return bool(groups), bool(groups) or len(dispatch_ids) == PAGE
+    return bool(groups) or len(dispatch_ids) == PAGE
 
 
 def _withdrawn(dispatch_id: UUID, stream: Stream[Dispatch], messages: Mapping[UUID, Stream[ScheduledMessage]]) -> Group | None:

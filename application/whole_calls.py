@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan
-from application.claims import KEY_LIFETIME, UNREADABLE, too_late_from
+from application.claims import KEY_LIFETIME, UNREADABLE, places_of, too_late_from
 from application.dispatcher_ports import DispatcherWork, DueMessage, InFlight
 from application.pause_sending import PausedNames, is_paused
 from application.ports import Group, NewEvents, Origin, Stream
@@ -108,13 +108,14 @@ class WholeCalls:
         """The call of each of these messages, where it can be read."""
         firsts = {id_: self._made_for(stream.state) for id_, stream in doubted.items() if stream.state}
         dispatches = readable(work.load_dispatches, [first for first, _ in firsts.values() if first])
+        places = {first: places_of(stream) for first, stream in dispatches.items()}
         keys: dict[UUID, Key] = {}
         found: dict[Key, tuple[str, Sequence[UUID]]] = {}
         for id_, (first, channel) in firsts.items():
             made_for = dispatches[first].state if first in dispatches else None
-            if first and made_for and id_ in made_for.members:
+            if first and made_for and id_ in places[first]:
                 bulk = self._channels.bulk_by_key(channel)
-                number = made_for.members.index(id_) // bulk
+                number = places[first][id_] // bulk
                 keys[id_] = (first, channel, number)
                 found[keys[id_]] = made_for.region, made_for.members[number * bulk : (number + 1) * bulk]
         others = {member for _, members in found.values() for member in members} - doubted.keys()
