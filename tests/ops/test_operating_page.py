@@ -18,7 +18,7 @@ from ops.settings import Address, read_settings
 from ops.wiring import build, first_key, prepare
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
-RULE = re.compile(r"\{alert: (\w+), expr: ('[^']+'|[^,}]+(?:\([^)]*\)[^,}]*)*)[,}]")
+RULE = re.compile(r"\{alert: (\w+), expr: '([^']+)'(?:, for: \d+m)?\}\n")  # in YAML, [ and { must stand in quotes here
 KEY, MASTER_KEY = "nb_operating_page_of_this_test_0000", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
