@@ -47,9 +47,12 @@ class DataKey:
         return KEY_VERSION + nonce + self._cipher.encrypt(nonce, plain, self._user + KEY_VERSION + name.encode())
 
     def open(self, name: str, sealed: bytes) -> bytes:
-        """Raises cryptography.exceptions.InvalidTag for what was not sealed for this user under this name."""
+        """Raises cryptography.exceptions.InvalidTag for what was not sealed for this user under this name, or not whole."""
         end_of_nonce = 1 + NONCE_BYTES
-        return self._cipher.decrypt(sealed[1:end_of_nonce], sealed[end_of_nonce:], self._user + sealed[:1] + name.encode())
+        try:
+            return self._cipher.decrypt(sealed[1:end_of_nonce], sealed[end_of_nonce:], self._user + sealed[:1] + name.encode())
+        except ValueError as error:  # of a nonce cut short
+            raise InvalidTag from error
 
 
 class Keyring:
@@ -71,8 +74,11 @@ class Keyring:
         return DataKey(key, user_id, self._randomness), nonce + self._wrapping.encrypt(nonce, key, user_id.bytes)
 
     def unwrap(self, user_id: UUID, wrapped: bytes) -> DataKey:
-        """Raises cryptography.exceptions.InvalidTag for a key of another user or master key."""
-        key = self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], user_id.bytes)
+        """Raises cryptography.exceptions.InvalidTag for a key of another user or master key, or one that is not whole."""
+        try:
+            key = self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], user_id.bytes)
+        except ValueError as error:  # of a nonce cut short
+            raise InvalidTag from error
         return DataKey(key, user_id, self._randomness)
 
     def keys(self, cursor: Cursor[Row], user_ids: Iterable[UUID]) -> dict[UUID, DataKey]:

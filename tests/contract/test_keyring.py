@@ -42,6 +42,17 @@ def test_a_wrapped_key_opens_for_its_user_and_master_key_only() -> None:
         Keyring(bytes(32)).unwrap(ada, wrapped)
 
 
+@pytest.mark.parametrize("length", range(60))
+def test_what_is_not_whole_opens_as_little_as_what_is_anothers(length: int) -> None:
+    keyring, ada = Keyring(MASTER_KEY), uuid4()
+    key, wrapped = keyring.new_key(ada)
+    with pytest.raises(InvalidTag):
+        keyring.unwrap(ada, wrapped[: min(length, len(wrapped) - 1)])
+    sealed = key.seal("users_view", bytes(40))
+    with pytest.raises(InvalidTag):
+        key.open("users_view", sealed[:length])
+
+
 def test_an_external_id_stands_as_a_hash_that_takes_the_master_key_to_make() -> None:
     assert Keyring(MASTER_KEY).external_id_hash("crm-7") == Keyring(MASTER_KEY).external_id_hash("crm-7")
     assert Keyring(MASTER_KEY).external_id_hash("crm-7") != Keyring(bytes(32)).external_id_hash("crm-7")
