@@ -52,16 +52,16 @@ def parse_sender(text: str) -> Sender:
     found = getaddresses([text]) or [("", "")]
     name, address = found[0]
     local, _, domain = address.rpartition("@")
-    if len(found) != 1 or not local or not domain or not address.isascii() or parse_address(address) != address:
+    if len(found) != 1 or not local or not domain or not address.isascii() or not _is_address(address):
         raise ValueError("must be one address such as hello@example.org, or Greetings <hello@example.org>")
     return Sender(address, formataddr((CONTROLS.sub(" ", name), address)))
 
 
 def encode(letter: Letter, sender: Sender, date: datetime | None) -> Mail | Rejected:
     """The same Message-ID for every try, so that who gets it twice can tell. Without `date` the server says when."""
+    if not _is_address(letter.email):
+        return Rejected("no_address")
     try:
-        if parse_address(letter.email) != letter.email:
-            return Rejected("no_address")
         raw = _message(letter, sender, date).as_bytes(policy=AS_IT_IS)
     except (ValueError, MessageError):
         return Rejected("not_encodable")
@@ -100,6 +100,14 @@ def queue_id(text: str) -> str:
     """What Postfix, Exim, SES and their like call the message they took; it is stored in clear, so nothing else is kept."""
     found = QUEUE_ID.search(text)
     return found[1] or found[2] if found else ""
+
+
+def _is_address(text: str) -> bool:
+    """One address and nothing more."""
+    try:
+        return parse_address(text) == text
+    except ValueError:  # from Python 3.13 on
+        return False
 
 
 def _message(letter: Letter, sender: Sender, date: datetime | None) -> Message:
