@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from application.channel_states import ChannelState, SharedChannels
-from application.delivery_ports import Ambiguous, Answer, NotAccepted, Throttled
+from application.delivery_ports import KEY_CONFLICT, Ambiguous, Answer, NotAccepted, Throttled
 from application.provider_limit import LONGEST_WAIT_SECONDS, Grant, ProviderLimit
 
 LOOK_EVERY_SECONDS: Final = 1.0
@@ -19,7 +19,6 @@ MOST_CALLS: Final = 40  # the last: counted against the half minute of a herd, a
 FAILING_SHARE: Final = 0.5
 NEVER: Final = float("-inf")
 NOT_TOLD: Final = Grant((), 0.0, LOOK_EVERY_SECONDS)
-KEY_CONFLICT: Final = "key_conflict"
 
 Refusal = Literal["breaker_open", "throttled", "limit", "stopped"]
 R = TypeVar("R")

@@ -1,7 +1,7 @@
 """What a delivery needs from outside: a bus that brings the command, a channel that sends, a lease that covers the call."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -111,6 +111,9 @@ class Ambiguous(Struct, frozen=True):
 
 
 Answer = Accepted | Rejected | Throttled | NotAccepted | Ambiguous
+
+KEY_CONFLICT: Final = "key_conflict"
+"""How the error of an Ambiguous begins if the provider knows the key with another body: only a person can tell what it took."""
 
 
 class Channel(Protocol):

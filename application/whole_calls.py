@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from application.channel_plan import ChannelPlan
 from application.claims import KEY_LIFETIME, UNREADABLE, places_of, too_late_from
+from application.delivery_ports import KEY_CONFLICT
 from application.dispatcher_ports import DispatcherWork, DueMessage, InFlight
 from application.pause_sending import PausedNames, is_paused
 from application.ports import Group, NewEvents, Origin, Stream
@@ -28,9 +29,6 @@ FEWEST_EVENTS: Final = 5
 
 FOR_OTHERS: Final = frozenset({UNREADABLE, WORKER_DEAD, "restored", "late_window", KEY_LIFETIME})
 """Doubts that recovery, or a person, sees to."""
-
-KEY_CONFLICT: Final = "key_conflict"
-"""The provider knows the key with another body: only a person can tell what it took."""
 
 Messages = Mapping[UUID, Stream[ScheduledMessage]]
 Key = tuple[UUID, str, int]

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from application.delivery_ports import Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
+from application.delivery_ports import KEY_CONFLICT, Accepted, Ambiguous, Answer, Letter, NotAccepted, Rejected, Throttled
 
 PROVIDER_ID: Final = re.compile(r"[A-Za-z0-9_.:/+=-]{1,200}")  # no address, whole or escaped, nor words
 DELAY_SECONDS: Final = re.compile(r"[0-9]{1,9}")  # RFC 9110, 10.2.3
@@ -125,7 +125,7 @@ def read_status(status: int, headers: Mapping[str, str], terms: Terms) -> Answer
         case 502 | 504 if not terms.idempotent:
             return Ambiguous(f"gateway:{status}")
         case 409 | 422 if terms.repeat:
-            return Ambiguous(f"key_conflict:{status}")  # the key may have been used by a call that was accepted
+            return Ambiguous(f"{KEY_CONFLICT}:{status}")
         case 408 | 425:
             return NotAccepted(f"not_accepted:{status}")
         case _ if 400 <= status < 500:
