@@ -9,7 +9,7 @@ LOCK := $(UV) --no-config pip compile --quiet --universal --generate-hashes --no
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST_OPTIONS ?=
 
-.PHONY: help run test check bench prove chaos cluster lock clean broker
+.PHONY: help run test check bench prove chaos cluster lock clean needed
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help:  ## list the targets
 run: .venv/runtime.stamp  ## start everything in one process: data in ./.ninebell, Ctrl-C stops it
 	@exec $(BIN)/ninebell up
 
-test: .venv/dev.stamp broker  ## run all tests, on a real PostgreSQL and a real RabbitMQ
+test: .venv/dev.stamp needed  ## run all tests, on a real PostgreSQL and a real RabbitMQ
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --ignore=tests/e2e --ignore=tests/chaos $(PYTEST_OPTIONS)
 	@$(BIN)/python -m pytest -n 3 --maxschedchunk 1 $(PYTEST_OPTIONS) tests/e2e tests/chaos  # every process is up, and mostly waits: apart from what computes
 
@@ -33,7 +33,7 @@ bench: .venv/runtime.stamp  ## measure messages per second on this machine
 prove: .venv/dev.stamp  ## prove the calendar in full, going on where it was stopped; AFRESH=1 begins anew (minutes)
 	@$(BIN)/python -m tests.prove $(if $(AFRESH),--afresh)
 
-chaos: .venv/dev.stamp broker  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
+chaos: .venv/dev.stamp needed  ## break everything, one thing after another: FAULT=name,name or list, SEED=1,2,3
 	@sh tests/chaos/libfaketime.sh
 	@$(BIN)/python -m tests.chaos --fault '$(FAULT)' --seed '$(SEED)'
 
@@ -44,8 +44,8 @@ lock:  ## resolve the newest versions into the lock files (needs uv)
 	@$(LOCK) --upgrade pyproject.toml -o requirements.txt
 	@$(LOCK) --upgrade --extra dev --constraints requirements.txt pyproject.toml -o requirements-dev.txt
 
-broker:  ## see to a RabbitMQ for the tests: AMQP_URL, Docker, or a package
-	@sh tests/broker.sh
+needed:  ## see to a RabbitMQ for the tests (AMQP_URL, Docker, or a package) and to curl
+	@sh tests/needed.sh
 
 clean:  ## remove what was made here, except the data in ./.ninebell
 	rm -rf .venv .make dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
