@@ -1,6 +1,7 @@
 """How does the code reach PostgreSQL: pooled connections for statements, a direct one to listen on?"""
 
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ OUTAGES: Final = (
     psycopg.errors.TransactionTimeout,
 )
 
+NOT_CONNECTED: Final = re.compile(r"(?:connection failed: .*failed: (?:FATAL: +)?|(?=failed to resolve host))(.+)")
+"""What libpq says of an attempt to connect, and then why it failed: that names addresses, a role or a file, and no data."""
+
 Row = tuple[Any, ...]
 
 
@@ -95,7 +99,7 @@ class Database:
         try:
             self._pool.open(wait=wait, timeout=self._pool.timeout)
         except psycopg.OperationalError as error:
-            raise StoreUnavailable(type(error).__name__) from error
+            raise StoreUnavailable(_named(error)) from error
 
     def close(self) -> None:
         """Give every connection back."""
@@ -166,6 +170,12 @@ def taking_writes(dsn: str) -> str:
     return make_conninfo(dsn, **{"target_session_attrs": "read-write", **conninfo_to_dict(dsn)})
 
 
+def _named(error: psycopg.Error) -> str:
+    kind = type(error).__name__
+    why = None if error.sqlstate else NOT_CONNECTED.match(str(error))
+    return f"{kind}: {why[1]}" if why else kind
+
+
 def _see_that_it_stands(connection: Connection[Row]) -> None:
     """Only one that has something to say is asked, as one that was ended has: asking costs as much as a small statement."""
     looking = select.poll()
@@ -176,14 +186,14 @@ def _see_that_it_stands(connection: Connection[Row]) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """An outage is StoreUnavailable, named by its kind, as texts can quote data.
+    """An outage is StoreUnavailable, named by its kind, as texts can quote data, and by why there was no connection.
 
     What was to be written into a month that was dropped is MonthArchived.
     """
     try:
         yield
     except OUTAGES as error:
-        raise StoreUnavailable(type(error).__name__) from error
+        raise StoreUnavailable(_named(error)) from error
     except psycopg.errors.CheckViolation as error:
         check = error.diag.constraint_name or ""
         if not check.startswith(ARCHIVED):

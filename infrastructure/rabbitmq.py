@@ -11,7 +11,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
-from infrastructure.broker_urls import address, urls_of
+from infrastructure.broker_urls import address, urls_of, why_not
 from infrastructure.bus_wire import encode
 from infrastructure.rabbitmq_connection import ClusterConnection
 from infrastructure.rabbitmq_consumer import RabbitConsumer
@@ -120,7 +120,7 @@ class RabbitBus:
             try:
                 await connection.connect(ATTEMPT_SECONDS)
             except CONNECTION_EXCEPTIONS as error:
-                self._trouble = type(error).__name__
+                self._trouble = why_not(error)
                 log.warning("RabbitMQ at %s: %s, trying again", address(self._url), self._trouble)
             else:
                 return connection

@@ -15,7 +15,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from msgspec import Struct
 
 from application.delivery_ports import BusUnavailable
-from infrastructure.broker_urls import address, urls_of
+from infrastructure.broker_urls import address, urls_of, why_not
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
 from infrastructure.rabbitmq_topology import declare_dead
 
@@ -54,7 +54,7 @@ class DeadCommands:
                 topic = await channel.declare_exchange(exchange, ExchangeType.TOPIC, durable=True)
                 yield cls(await declare_dead(channel, exchange), topic)
         except CONNECTION_EXCEPTIONS as error:
-            raise BusUnavailable(f"RabbitMQ at {address(url)} can't be used: {type(error).__name__}") from None
+            raise BusUnavailable(f"RabbitMQ at {address(url)} can't be used: {why_not(error)}") from None
 
     async def look(self, limit: int) -> list[DeadCommand]:
         """Up to so many, oldest first; they stay."""

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from application.ports import StoreUnavailable
@@ -53,3 +54,24 @@ def test_a_database_that_is_not_there_is_reported(data_dir: Path) -> None:
         Database(missing, application_name="test").direct()
     with pytest.raises(StoreUnavailable):
         migrate(missing)
+
+
+def test_why_there_is_no_connection_is_said(postgres_dsn: str) -> None:
+    nowhere = psycopg.conninfo.make_conninfo(postgres_dsn, dbname="nowhere")
+    with pytest.raises(StoreUnavailable, match=r'^OperationalError: database "nowhere" does not exist$'):
+        Database(nowhere, application_name="test").direct()
+    with pytest.raises(StoreUnavailable, match=r"^OperationalError: Connection refused$"):
+        Database("postgresql://ada:secret@127.0.0.1:1/postgres", application_name="test").direct()
+    with pytest.raises(StoreUnavailable, match=r"^OperationalError: failed to resolve host 'nowhere\.invalid'"):
+        Database("postgresql://ada:secret@nowhere.invalid/postgres", application_name="test").direct()
+
+
+def test_of_a_statement_that_failed_nothing_but_its_kind_is_said(postgres_dsn: str) -> None:
+    """As its text can quote data."""
+    with (
+        Database(postgres_dsn, application_name="test") as database,
+        pytest.raises(StoreUnavailable, match=r"^QueryCanceled$"),
+        database.cursor() as cursor,
+    ):
+        cursor.execute("SET statement_timeout = '10ms'")
+        cursor.execute("SELECT 'ada@example.org', pg_sleep(5)")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 import pytest
+from yarl import URL
 
 from application.delivery_ports import BusUnavailable
 from domain.region import REGIONS
@@ -68,10 +69,31 @@ async def test_a_wiped_broker_is_soon_as_it_was_for_publisher_and_consumer(rabbi
         assert await bus.depth("mail") == 0
 
 
+@pytest.mark.parametrize(
+    ("otherwise", "why"),
+    [
+        ({"password": "nobodys-word"}, "ProbableAuthenticationError: ACCESS_REFUSED - Login was refused"),
+        ({"path": "/nowhere"}, "refused: is there such a virtual host, and may this user use it?"),
+        (
+            {"scheme": "amqps", "query_string": "cafile=/nowhere.pem"},
+            "FileNotFoundError: [Errno 2] No such file or directory",
+        ),
+    ],
+)
+async def test_why_a_broker_can_not_be_used_is_said(amqp_url: str, otherwise: dict[str, str], why: str) -> None:
+    url = URL(amqp_url)
+    parts = {name: getattr(url, name) for name in ("scheme", "user", "password", "host", "port", "path", "query_string")}
+    bus = RabbitBus(str(URL.build(**parts | {"user": url.user or "guest", "password": url.password or "guest"} | otherwise)))
+    with pytest.raises(BusUnavailable) as refused:
+        await bus.connect(2)
+    assert why in str(refused.value)
+    assert "nobodys-word" not in str(refused.value)
+
+
 async def test_a_broker_that_comes_late_is_waited_for() -> None:
     with closing(broker_or_fail()) as broker:
         bus = RabbitBus(broker.url)
-        with pytest.raises(BusUnavailable, match=r"^RabbitMQ at 127\.0\.0\.1:[0-9]+ can't be used: AMQPConnectionError$"):
+        with pytest.raises(BusUnavailable, match=r"^RabbitMQ at 127\.0\.0\.1:[0-9]+ can't be used: AMQPConnectionError: .+"):
             await bus.connect(0.3)
         assert not bus.connected
         connecting = asyncio.create_task(bus.connect(PATIENCE_SECONDS))
