@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Final, Literal
 
 import structlog
@@ -61,7 +61,7 @@ def run(
     *,
     owner: bool,
     sink: SinkOptions,
-    ready: Callable[[Parts, str | None], None] = lambda _parts, _key: None,
+    ready: Callable[[str | None], None] = lambda _key: None,
     worker: Worker = run_worker,
     regions: Sequence[str] = REGIONS,
 ) -> None:
@@ -72,10 +72,12 @@ def run(
     Raises one of FATAL.
     """
     with ExitStack() as held:
-        listeners = {name: bound(address, setting) for name, (address, setting) in _addresses(roles, settings).items()}
-        for listener in listeners.values():
-            held.callback(listener.close)
+        listeners = {
+            name: held.enter_context(closing(bound(address, setting)))
+            for name, (address, setting) in _addresses(roles, settings).items()
+        }
         if roles == ("sink",):
+            ready(None)  # whoever calls is answered as soon as it runs
             _asyncio_run(lambda stop: run_sink(settings.data_dir / "sink.jsonl", sink, listeners["sink"], stop))
             return
         installation = held.enter_context(opened(settings, owner=owner))
@@ -89,7 +91,7 @@ async def _run_all(
     parts: Parts,
     listeners: dict[str, socket.socket],
     sink: SinkOptions,
-    ready: Callable[[Parts, str | None], None],
+    ready: Callable[[str | None], None],
     worker: Worker,
     regions: Sequence[str],
     stop: Stop,
@@ -117,7 +119,7 @@ async def _run_all(
             connecting = group.create_task(_bus_connected(parts, stop))  # who needs no broker does not wait for it
             running = _running(parts, sink, listeners, worker, regions, stop, callers_gone)
             tasks = {role: group.create_task(_until_stopped(running[role], stop)) for role in roles if role != "api"}
-            ready(parts, key)
+            ready(key)
             await asyncio.gather(stop.loop.wait(), *(task for role, task in tasks.items() if role != "sink"))
             callers_gone.set()
             connecting.cancel()

@@ -13,7 +13,6 @@ from ops.roles import ROLES, RoleName, Worker, run
 from ops.run_worker import run_worker
 from ops.settings import Settings, WrongSettings
 from ops.sink_app import SinkOptions
-from ops.wiring import Parts
 
 NEXT: Final = """\
 Ninebell is up. Ctrl-C stops it; started again it goes on where it was.
@@ -40,8 +39,8 @@ def run_up(settings: Settings, sink: SinkOptions) -> int:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     console.print("Starting PostgreSQL and the roles ...")
 
-    def ready(parts: Parts, key: str | None) -> None:
-        where = {"listen": parts.settings.listen, "sink": parts.settings.sink_listen, "data": parts.settings.data_dir}
+    def ready(key: str | None) -> None:
+        where = {"listen": settings.listen, "sink": settings.sink_listen, "data": settings.data_dir}
         console.print(NEXT.format(**where), end="", markup=False)
         if key is not None:
             console.print(KEY.format(key=key), end="", markup=False)
@@ -68,7 +67,7 @@ def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, aut
     led = _regions(regions, chosen)
     configure_logs()
 
-    def ready(_parts: Parts, key: str | None) -> None:
+    def ready(key: str | None) -> None:
         if key is not None:
             print(f"API key, shown this once: {key}")
         print(f"running: {' '.join(chosen)}", flush=True)

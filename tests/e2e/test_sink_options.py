@@ -44,6 +44,6 @@ def answers(site: Site) -> bool:
 )
 def test_a_sink_answers_as_it_was_told_to(data_dir: Path, options: tuple[str, ...], statuses: list[int]) -> None:
     with Site(data_dir) as site:
-        sink = site.start("run", "sink", *options)
+        sink = site.start("run", "sink", *options).says("running: sink")
         sink.until("an answer", lambda: answers(site))
         assert [called(site) for _ in range(CALLS)] == statuses
