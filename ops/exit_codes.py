@@ -14,6 +14,8 @@ from application.ports import BrokenStreams, StoreUnavailable
 from domain.errors import MonthArchived
 from ops.settings import WrongSettings
 
+STDOUT: Final = 1
+STDERR: Final = 2
 FOUND: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3
@@ -24,6 +26,7 @@ UNREAD: Final = 141  # 128 + SIGPIPE, as a shell tells of whoever that ends
 
 def answered(command: Callable[[], object]) -> int:
     """The exit code of a command, whose output somebody reads, or nobody to its end."""
+    _see_to_streams()
     try:
         code = _ended(command)
         sys.stdout.flush()  # here, where it can be answered that nobody reads
@@ -34,6 +37,15 @@ def answered(command: Callable[[], object]) -> int:
             return UNREAD
         raise
     return code
+
+
+def _see_to_streams() -> None:
+    """Where the caller closed them, they lead nowhere: else what is opened next would get their numbers, and what is printed."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w")
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w")
 
 
 def _ended(command: Callable[[], object]) -> int:

@@ -42,3 +42,12 @@ def test_a_command_that_nobody_reads_ends_without_a_traceback(
 
 def test_neither_does_one_whose_errors_nobody_reads(unread: int) -> None:
     assert ended(("audit",), "postgresql://127.0.0.1:1/none", unread, unread) == (UNREAD, None)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_closed_change_nothing(migrated_database: str, closed: str) -> None:
+    """Else a connection to the database would be standard output, and what is printed would go there."""
+    environment = os.environ | MASTER_KEY | {"DATABASE_URL": migrated_database}
+    command = ["sh", "-c", f'exec "$0" -m ops.cli audit {closed}', sys.executable]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
