@@ -22,13 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATABASE_NUMBERS = count()
+GIVEN = {"DATABASE_URL": "TESTS_DATABASE_URL", "AMQP_URL": "TESTS_AMQP_URL"}
+
+
+def pytest_configure() -> None:
+    """What names the tests' servers is no setting of what is tested, nor is what somebody has set for a Ninebell of their own.
+
+    The workers of this run, processes that begin with this environment, find the servers under the other names.
+    """
+    for name in [name for name in os.environ if name in GIVEN or name.startswith("NINEBELL_")]:
+        value = os.environ.pop(name)
+        if name in GIVEN:
+            os.environ[GIVEN[name]] = value
 
 
 def pytest_report_header() -> list[str]:
     """Name the servers, so that a red run says what it ran against."""
-    postgres = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "PostgreSQL 18 from the wheel"
+    postgres = "DATABASE_URL" if os.environ.get(GIVEN["DATABASE_URL"]) else "PostgreSQL 18 from the wheel"
     kinds = {"docker": "Docker", "": "none"}
-    broker = "AMQP_URL" if os.environ.get("AMQP_URL") else kinds.get(broker_kind(), f"a node from {broker_kind()}")
+    broker = "AMQP_URL" if os.environ.get(GIVEN["AMQP_URL"]) else kinds.get(broker_kind(), f"a node from {broker_kind()}")
     return [f"database: {postgres}", f"broker: {broker}"]
 
 
@@ -46,7 +58,7 @@ def seconds_allowed(item: pytest.Item) -> float:
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:
     """A server on which databases may be created: DATABASE_URL, else one of this run's own."""
-    if given := os.environ.get("DATABASE_URL"):
+    if given := os.environ.get(GIVEN["DATABASE_URL"]):
         yield given
         return
     with (
@@ -121,7 +133,7 @@ def broker() -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def amqp_url(request: pytest.FixtureRequest) -> str:
     """A broker shared by all tests: AMQP_URL, else this run's own. Tests keep apart by their own exchanges and queues."""
-    return os.environ.get("AMQP_URL") or str(request.getfixturevalue("broker").url)
+    return os.environ.get(GIVEN["AMQP_URL"]) or str(request.getfixturevalue("broker").url)
 
 
 @pytest.fixture
