@@ -194,10 +194,13 @@ def _asyncio_run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
 
     import uvloop
 
+    fatal: BaseException | None = None
     try:
         uvloop.run(with_signals())
     except* FATAL as errors:
-        raise _first(errors) from None
+        fatal = _first(errors)  # raised here, it would be wrapped in a group again by Python before 3.11.4
+    if fatal is not None:
+        raise fatal
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
