@@ -27,7 +27,7 @@ KEY: Final = """\
 """
 TRY: Final = """\
 Try next
-  {ninebell} import tests/data/people-10k.csv
+  {ninebell} import {people}
   curl -H "Authorization: Bearer $NINEBELL_API_KEY" http://{listen}/v1/projections
   {ninebell} explain crm-0000002
 """
@@ -44,7 +44,7 @@ def run_up(settings: Settings, sink: SinkOptions) -> int:
         console.print(NEXT.format(**where), end="", markup=False)
         if key is not None:
             console.print(KEY.format(key=key), end="", markup=False)
-        console.print(TRY.format(**where, ninebell=_myself()), end="", markup=False)
+        console.print(TRY.format(**where, ninebell=_myself(), people=sample_people()), end="", markup=False)
         sys.stdout.flush()
 
     run(ROLES, settings, owner=settings.embedded, sink=sink, ready=ready)
@@ -55,6 +55,12 @@ def run_up(settings: Settings, sink: SinkOptions) -> int:
 def _myself() -> str:
     """How this command was called: nobody has .venv/bin on their path after `make run`."""
     return sys.argv[0] if Path(sys.argv[0]).name == "ninebell" else "ninebell"
+
+
+def sample_people() -> Path:
+    """The export that comes with the tree, as it is called where the command was given."""
+    file, here = Path(__file__).parents[1] / "tests" / "data" / "people-10k.csv", Path.cwd()
+    return file.relative_to(here) if file.is_relative_to(here) else file
 
 
 def run_roles(roles: tuple[str, ...], settings: Settings, sink: SinkOptions, autoscale: str = "", regions: str = "") -> int:
