@@ -56,8 +56,9 @@ class RabbitBus:
                 self._outlet = self._outlet or await Outlet.open(self._publishing, self.exchange, self._confirm_seconds)
                 await self._consuming.ready()
                 await self._outlet.ready()
-        except CONNECTION_EXCEPTIONS:
-            raise BusUnavailable(f"RabbitMQ at {address(self._url)} can't be used: {self._trouble}") from None
+        except CONNECTION_EXCEPTIONS as error:
+            why = self._trouble if isinstance(error, TimeoutError) else why_not(error)
+            raise BusUnavailable(f"RabbitMQ at {address(self._url)} can't be used: {why}") from None
 
     @property
     def connected(self) -> bool:

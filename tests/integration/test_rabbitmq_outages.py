@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import AsyncExitStack, aclosing, closing
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import aio_pika
 import pytest
@@ -88,6 +89,17 @@ async def test_why_a_broker_can_not_be_used_is_said(amqp_url: str, otherwise: di
         await bus.connect(2)
     assert why in str(refused.value)
     assert "nobodys-word" not in str(refused.value)
+
+
+async def test_why_a_broker_refuses_what_is_declared_is_said(amqp_url: str) -> None:
+    """Another program's exchange of that name, say, or a user who may not configure any."""
+    name = f"another-{uuid4()}"
+    async with await aio_pika.connect(amqp_url) as connection:
+        await (await connection.channel()).declare_exchange(name, aio_pika.ExchangeType.FANOUT, auto_delete=True)
+        bus = RabbitBus(amqp_url, exchange=name)
+        with pytest.raises(BusUnavailable, match=r"ChannelPreconditionFailed: PRECONDITION_FAILED - inequivalent arg"):
+            await bus.connect(10)
+        await bus.close()
 
 
 async def test_a_broker_that_comes_late_is_waited_for() -> None:
