@@ -18,7 +18,7 @@ from infrastructure.embedded_postgres import DataDirectoryBusy
 from infrastructure.keyring import WrongMasterKey
 from infrastructure.postgres_cluster import PostgresNotStarted
 from infrastructure.projector import NewerTables
-from infrastructure.schema import SchemaTooNew
+from infrastructure.schema import RightsMissing, SchemaTooNew
 from ops.collector import spare_the_collector
 from ops.installation import opened
 from ops.run_api import run_api
@@ -43,6 +43,7 @@ FATAL: Final = (
     DataDirectoryBusy,
     NewerTables,
     PostgresNotStarted,
+    RightsMissing,
     SchemaTooNew,
     WorkersRefuse,
     WrongMasterKey,

@@ -142,7 +142,7 @@ def prepare(parts: Parts, *, any_version: bool = False) -> None:
 
     With `any_version`, newer read models are left alone.
 
-    Raises StoreUnavailable, SchemaTooNew, WrongMasterKey, NewerTables.
+    Raises StoreUnavailable, RightsMissing, SchemaTooNew, WrongMasterKey, NewerTables.
     """
     migrate(parts.installation.dsn)
     parts.database.open()

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import UniqueViolation
 
 from domain.message_id import message_id
@@ -15,7 +16,7 @@ from domain.region import REGIONS
 from infrastructure.database import Database
 from infrastructure.leader import Elector
 from infrastructure.partitions import ensure_partitions, strays
-from infrastructure.schema import MIGRATIONS, SchemaTooNew, migrate
+from infrastructure.schema import MIGRATIONS, RightsMissing, SchemaTooNew, migrate
 from tests.store_stage import CLI, NOW, of_message, open_store, scheduled
 
 MARCH, APRIL, NEXT_JANUARY = date(2027, 3, 31), date(2027, 4, 1), date(2028, 1, 15)
@@ -45,6 +46,12 @@ def test_a_database_of_a_newer_ninebell_is_refused(database: str) -> None:
         connection.execute("INSERT INTO ninebell.schema_migrations (number, name) VALUES (9999, '9999_the_future.sql')")
     with pytest.raises(SchemaTooNew, match="9999"):
         migrate(database)
+
+
+def test_a_role_that_may_not_make_what_is_needed_is_told(database: str) -> None:
+    nobody = make_conninfo(database, options="-c role=pg_monitor")
+    with pytest.raises(RightsMissing, match=r"^the role of DATABASE_URL needs .+: permission denied for database \S+$"):
+        migrate(nobody)
 
 
 def test_regions_go_on_where_the_one_dispatcher_had_read_to_and_it_leads_no_more(database: str, tmp_path: Path) -> None:
