@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -69,9 +69,13 @@ def _one_server(value: SecretStr) -> SecretStr:
 
 
 def _amqp_url(value: SecretStr) -> SecretStr:
-    if all(map(_is_amqp, urls_of(value.get_secret_value()))):
-        return value
-    raise ValueError("must be written amqp://USER:PASSWORD@HOST:5672/, one or, with commas between, several of a cluster")
+    urls = urls_of(value.get_secret_value())
+    if not all(map(_is_amqp, urls)):
+        raise ValueError("must be written amqp://USER:PASSWORD@HOST:5672/, one or, with commas between, several of a cluster")
+    for name, file in (pair for url in urls for pair in parse_qsl(urlsplit(url).query)):
+        if name in ("cafile", "certfile", "keyfile") and not Path(file).is_file():
+            raise ValueError(f"{name}={file}: no such file")
+    return value
 
 
 def _is_amqp(url: str) -> bool:

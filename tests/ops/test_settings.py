@@ -45,13 +45,24 @@ def test_every_wrong_setting_is_named_at_once():
             {"DATABASE_URL": "postgresql://db/x", "NINEBELL_MASTER_KEY": MASTER_KEY, "READ_DATABASE_URL": "postgresql://a,b/x"},
             "READ_DATABASE_URL: must name one server",
         ),
+        ({"AMQP_URL": "amqps://u:p@one/,amqps://u:p@two/?cafile=/nowhere.pem"}, "AMQP_URL: cafile=/nowhere.pem: no such file"),
         ({"NINEBELL_LEASE_SECONDS": "10"}, "must be above the call time-out (10 s)"),
         ({"NINEBELL_CHANNEL": "http"}, "NINEBELL_HTTP_URL must be given"),
         ({"NINEBELL_CHANNEL": "http", "NINEBELL_HTTP_URL": "mail.example.com"}, "NINEBELL_HTTP_URL must be of the form"),
         ({"NINEBELL_MASTER_KEY": "c2hvcnQ="}, "must be 32 bytes, not 5"),
         ({"NINEBELL_MASTER_KEY": "no base64!"}, "must be base64"),
     ],
-    ids=["no-master-key", "replica-alone", "two-replicas", "lease-too-short", "no-url", "wrong-url", "short-key", "not-base64"],
+    ids=[
+        "no-master-key",
+        "replica-alone",
+        "two-replicas",
+        "no-cafile",
+        "lease-too-short",
+        "no-url",
+        "wrong-url",
+        "short-key",
+        "not-base64",
+    ],
 )
 def test_settings_that_do_not_go_together_are_refused(environment, named):
     with pytest.raises(WrongSettings, match=named.replace("(", r"\(").replace(")", r"\)")):
