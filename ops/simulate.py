@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -18,7 +18,7 @@ from ops.settings import Settings, WrongSettings
 from ops.simulation import Outage, Span
 from ops.simulation_changes import read_changes
 from ops.simulation_processes import ShardLost, live_in, processes_for
-from ops.simulation_record import in_order, write_csv
+from ops.simulation_record import Row, in_order, write_csv
 from ops.simulation_summary import show_summary
 
 EARLIEST: Final = date(1971, 1, 1)  # a message's ID begins with its date, since 1970
@@ -58,13 +58,7 @@ def simulate(
     for _, refused in sorted((one for part in lived for one in part.refused), key=lambda one: one[0]):
         _tell(changes.name if changes else "", refused)
     rows = in_order(row for part in lived for row in part.rows)
-    with _write_errors_told("--out"):
-        write_csv(rows, out)
-    if picture:
-        from ops.simulation_plot import plot
-
-        with _write_errors_told("--plot"):
-            picture.write_bytes(plot(rows, start, end))
+    _keep(rows, span, out, picture)
     show_summary(rows, f"{len(rows):,} occasions from {start} up to {end}", [key for part in lived for key in part.calls])
     return 0
 
@@ -105,6 +99,16 @@ def _writable(option: str, file: Path) -> None:
     """Before a year is lived through for nothing. Raises WrongSettings."""
     if file.is_dir() or not file.parent.is_dir():
         raise WrongSettings(f"{option} must name a file in a directory that is there: {file}")
+
+
+def _keep(rows: Sequence[Row], span: Span, out: Path, picture: Path | None) -> None:
+    with _write_errors_told("--out"):
+        write_csv(rows, out)
+    if picture:
+        from ops.simulation_plot import plot
+
+        with _write_errors_told("--plot"):
+            picture.write_bytes(plot(rows, span.start, span.end))
 
 
 @contextmanager
