@@ -11,9 +11,9 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from application.delivery_ports import BusUnavailable, SendCommand
 from domain.region import REGIONS
-from infrastructure.broker_urls import address, urls_of, why_not
+from infrastructure.broker_urls import address, urls_of
 from infrastructure.bus_wire import encode
-from infrastructure.rabbitmq_connection import ClusterConnection
+from infrastructure.rabbitmq_connection import ClusterConnection, why_not
 from infrastructure.rabbitmq_consumer import RabbitConsumer
 from infrastructure.rabbitmq_topology import declare_dead, declare_exchange, declare_queues, routing_key
 

@@ -1,4 +1,4 @@
-"""How does a connection to a cluster come back when the node that it led to is gone?"""
+"""How does a connection to a cluster come back when the node that it led to is gone, and why does one fail?"""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aio_pika import RobustConnection
 from aio_pika.connection import make_url
+from aiormq.exceptions import InvalidFrameError
 from yarl import URL
 
 RECONNECT_SECONDS: Final = 1
@@ -52,3 +53,11 @@ class ClusterConnection(RobustConnection):
     def __str__(self) -> str:
         """For aio_pika's own log, which would read `url`."""
         return ", ".join(f"{url.host}:{url.port}" for url in self._urls)
+
+
+def why_not(error: BaseException) -> str:
+    """Why a connection failed, in a line."""
+    if isinstance(error, InvalidFrameError):  # closed in place of opened; the client drops what the broker said
+        return "refused: is there such a virtual host, and may this user use it?"
+    kind, text = type(error).__name__, " ".join(str(error).split())
+    return f"{kind}: {text}" if text else kind

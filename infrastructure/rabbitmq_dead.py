@@ -15,8 +15,9 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from msgspec import Struct
 
 from application.delivery_ports import BusUnavailable
-from infrastructure.broker_urls import address, urls_of, why_not
+from infrastructure.broker_urls import address, urls_of
 from infrastructure.bus_wire import UndecodableCommand, UnknownWireVersion, decode
+from infrastructure.rabbitmq_connection import why_not
 from infrastructure.rabbitmq_topology import declare_dead
 
 ATTEMPT_SECONDS: Final = 10.0
